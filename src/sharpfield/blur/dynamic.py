@@ -1,0 +1,167 @@
+"""The dynamic kernel: rigid motions, and a Mask CNN that sizes the kernel of every pixel."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sharpfield.blur.kernel import Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.mask import MaskNetwork
+from sharpfield.blur.motions import displacements
+from sharpfield.blur.rigid import RigidBlur
+from sharpfield.blur.tone import gamma_curve
+from sharpfield.config import BlurConfig
+from sharpfield.geometry.camera import Camera
+
+RENDERED_GATE = 0.05
+"""Soft gates below this are closed: their rays would count for little."""
+
+SURROGATE_TEMPERATURE = 1.5
+"""Ranks over which the straight-through gradient of a hard gate spreads."""
+
+
+class DynamicBlur(RigidBlur):
+    """A kernel whose size is decided per pixel; rays that the mask closes are never rendered.
+
+    The motions of a view are ranked from small to large image displacement. A pixel of size n
+    keeps the origin ray and the motions of rank below n, weights made to sum to one. The CNN
+    is taught on pixels whose rays are all rendered: a ray should be closed when closing it, and
+    all after it, changes the pixel by less than the photo's usual residual. This criterion
+    knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
+    """
+
+    sizes: Float[Tensor, "views rows columns"]
+
+    def __init__(
+        self,
+        poses: Float[Tensor, "views 3 4"],
+        config: BlurConfig,
+        camera: Camera,
+        depth: float,
+        photos: Float[Tensor, "views height width 3"],
+    ) -> None:
+        super().__init__(poses, config, camera, depth)
+        self.config = config
+        self.rays = config.motions + 1
+        self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
+        with torch.no_grad():
+            sizes = self.mask(torch.arange(len(poses)), self.motions.embedding)
+        self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
+        self._learned_sizes: Tensor | None = None
+
+    def ranks(self) -> Int[Tensor, "views motions"]:
+        """Rank of each motion by image displacement, 0 for the origin."""
+        with torch.no_grad():
+            moved = displacements(self.motions.twists(), self.camera, self.depth)
+            order = F.pad(moved, (1, 0), value=-1.0).argsort(dim=1, stable=True)
+        return order.argsort(dim=1)
+
+    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+        if not (phase.kernel_open and (phase.mask_open or phase.learn_mask)):
+            return super().kernel(pixels, phase, generator)
+        views = pixels.view.unique() if phase.learn_mask else None
+        size = self._sizes_at(pixels, views)
+        explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
+        rank = self.ranks()[pixels.view]
+        gates, rendered = open_gates(size, rank, phase.temperature, explored, phase.mask_open)
+        self._learned_sizes = size[:explored] if phase.learn_mask else None
+        return packed_kernel(
+            pixels.view, gates, self.base_weights(), self.motion_poses(), rendered, rank, explored
+        )
+
+    def _sizes_at(self, pixels: Pixels, learning: Tensor | None) -> Float[Tensor, " pixels"]:
+        """Kernel sizes of pixels, from fresh maps of the ``learning`` views or from stored maps."""
+        if learning is None:
+            return bilinear(self.sizes, pixels.view, pixels.xy, self.camera)
+        maps = self.mask(learning, self.motions.embedding[learning])
+        self.sizes[learning] = maps.detach()
+        place = torch.searchsorted(learning, pixels.view)
+        return bilinear(maps, place, pixels.xy, self.camera)
+
+    def mask_loss(
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+    ) -> Float[Tensor, ""]:
+        if kernel.explored == 0 or self._learned_sizes is None:
+            return super().mask_loss(kernel, colours, display_error)
+        count = kernel.explored * self.rays
+        wanted = self._wanted_sizes(kernel, colours[:count], display_error)
+        ladder = torch.arange(1, self.rays, device=wanted.device)
+        logits = self._learned_sizes[:, None] - ladder - 0.5
+        target = (wanted[:, None] > ladder).float()
+        return F.binary_cross_entropy_with_logits(logits / SURROGATE_TEMPERATURE, target)
+
+    @torch.no_grad()
+    def _wanted_sizes(
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+    ) -> Int[Tensor, " explored"]:
+        """Fewest rays per explored pixel beyond which the colour changes less than the noise."""
+        shape = (kernel.explored, self.rays)
+        rank = kernel.rank[: len(colours)].view(shape)
+        order = rank.argsort(dim=1)
+        weights = kernel.weights[: len(colours)].view(shape).gather(1, order)
+        colour = colours.view(*shape, 3).gather(1, order[..., None].expand(*shape, 3))
+        summed = (weights[..., None] * colour).cumsum(1) / weights.cumsum(1)[..., None]
+        display = gamma_curve(summed)
+        change = ((display - display[:, -1:]) ** 2).mean(-1)
+        too_few = change > self.config.mask_tolerance**2 * display_error
+        return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
+
+    def masks(self, view: int) -> Float[Tensor, "motions height width"]:
+        with torch.no_grad():
+            sizes = F.interpolate(
+                self.sizes[view][None, None],
+                size=(self.camera.height, self.camera.width),
+                mode="bilinear",
+                align_corners=False,
+            )[0, 0]
+            rank = self.ranks()[view]
+            return (rank[:, None, None] < sizes.clamp(min=1.0) - 0.5 + 1e-6).float()
+
+
+def open_gates(
+    size: Float[Tensor, " pixels"],
+    rank: Int[Tensor, "pixels motions"],
+    temperature: float,
+    explored: int,
+    mask_open: bool,
+) -> tuple[Float[Tensor, "pixels motions"], Tensor]:
+    """Gates per motion and which rays to render.
+
+    A soft gate is ``sigmoid((size - rank - 0.5) / temperature)``; a hard one is its sign. Hard
+    and fully open gates pass the gradient of a soft gate (straight-through), which reaches the
+    CNN wherever a ray is rendered. The origin's gate is 1. The first ``explored`` pixels, or all
+    when the mask is not open yet, have every gate open.
+    """
+    height = size[:, None] - rank - 0.5
+    surrogate = torch.sigmoid(height / max(temperature, SURROGATE_TEMPERATURE))
+    if temperature > 0:
+        value = torch.sigmoid(height.detach() / temperature)
+    else:
+        value = (height.detach() > 0).float()
+    value = torch.where(rank == 0, 1.0, value)
+    if mask_open:
+        value[:explored] = 1.0
+    else:
+        value = torch.ones_like(value)
+    rendered = value > RENDERED_GATE
+    gates = value + torch.where(rank == 0, 0.0, surrogate - surrogate.detach())
+    return gates, rendered
+
+
+def bilinear(
+    maps: Float[Tensor, "maps rows columns"],
+    index: Int[Tensor, " pixels"],
+    xy: Float[Tensor, "pixels 2"],
+    camera: Camera,
+) -> Float[Tensor, " pixels"]:
+    """Sample ``maps[index]`` at image points of the full-size photo (edges repeat)."""
+    rows, columns = maps.shape[1:]
+    x = (xy[:, 0] / camera.width * columns - 0.5).clamp(0, columns - 1)
+    y = (xy[:, 1] / camera.height * rows - 0.5).clamp(0, rows - 1)
+    x0, y0 = x.floor().long().clamp(max=columns - 2), y.floor().long().clamp(max=rows - 2)
+    fx, fy = x - x0, y - y0
+    top = torch.lerp(maps[index, y0, x0], maps[index, y0, x0 + 1], fx)
+    bottom = torch.lerp(maps[index, y0 + 1, x0], maps[index, y0 + 1, x0 + 1], fx)
+    return torch.lerp(top, bottom, fy)

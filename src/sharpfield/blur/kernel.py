@@ -1,0 +1,130 @@
+"""What a blurry pixel is made of: kernel rays and their weights; and the protocol of blur models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of photos: the view each belongs to and its image point (pixels, centres at +0.5)."""
+
+    view: Int[Tensor, " pixels"]
+    xy: Float[Tensor, "pixels 2"]
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel rays of a pixel batch, packed pixel after pixel.
+
+    Ray r belongs to ``pixel[r]``, is seen through motion ``motion[r]`` (0 = origin), which has
+    rank ``rank[r]`` among its view's motions, from the camera-to-world pose ``poses[r]``, and
+    counts ``weights[r]``; weights of a pixel sum to one.
+    The first ``explored`` pixels have all their rays, whatever the mask says.
+    """
+
+    pixel: Int[Tensor, " rays"]
+    motion: Int[Tensor, " rays"]
+    rank: Int[Tensor, " rays"]
+    poses: Float[Tensor, "rays 3 4"]
+    weights: Float[Tensor, " rays"]
+    pixels: int
+    explored: int = 0
+
+    def blend(self, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
+        """Weighted sum of ray colours per pixel, in linear light."""
+        blended = colours.new_zeros(self.pixels, 3)
+        return blended.index_add(0, self.pixel, self.weights[:, None] * colours)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where training stands, as far as a blur model is concerned.
+
+    ``kernel_open``: the kernel is in use (else every pixel is its origin ray).
+    ``mask_open``: the mask decides (else all rays are open).
+    ``temperature``: width of the soft gates in ranks; 0 means hard gates.
+    ``learn_mask``: this step trains the Mask CNN.
+    """
+
+    kernel_open: bool
+    mask_open: bool = False
+    temperature: float = 0.0
+    learn_mask: bool = False
+
+
+WARM_UP = Phase(kernel_open=False)
+
+
+class BlurModel(nn.Module, ABC):
+    """Turns pixels into weighted kernel rays. Everything is available without a field."""
+
+    poses: Float[Tensor, "views 3 4"]
+
+    def __init__(self, poses: Float[Tensor, "views 3 4"]) -> None:
+        super().__init__()
+        self.register_buffer("poses", poses.clone(), persistent=False)
+
+    @abstractmethod
+    def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
+        """Camera-to-world pose of every motion of every view; motion 0 is the given pose."""
+
+    @abstractmethod
+    def base_weights(self) -> Float[Tensor, "views motions"]:
+        """Kernel weights with all rays open; they sum to one."""
+
+    @abstractmethod
+    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+        """The kernel rays of ``pixels``; each pixel's rays do not depend on the other pixels."""
+
+    @abstractmethod
+    def masks(self, view: int) -> Float[Tensor, "motions height width"]:
+        """The mask over a whole photo: gates in [0, 1] per motion; the origin's gate is 1."""
+
+    def mask_loss(
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+    ) -> Float[Tensor, ""]:
+        """What the mask is taught by the rays just rendered, beside the photo; zero by default.
+
+        ``colours`` are linear and detached; ``display_error`` is the usual squared residual.
+        """
+        return colours.new_zeros(())
+
+    def origin_kernel(self, pixels: Pixels) -> Kernel:
+        """One ray per pixel, unmoved: plain NeRF."""
+        index = torch.arange(len(pixels), device=pixels.view.device)
+        weights = torch.ones(len(pixels), device=pixels.view.device)
+        origin = torch.zeros_like(index)
+        return Kernel(index, origin, origin, self.poses[pixels.view], weights, len(pixels))
+
+
+def packed_kernel(
+    view: Int[Tensor, " pixels"],
+    gates: Float[Tensor, "pixels motions"],
+    base_weights: Float[Tensor, "views motions"],
+    poses: Float[Tensor, "views motions 3 4"],
+    rendered: Bool[Tensor, "pixels motions"],
+    rank: Int[Tensor, "pixels motions"],
+    explored: int = 0,
+) -> Kernel:
+    """Pack the ``rendered`` rays; weights are gate times base weight, made to sum to one."""
+    weights = gates * base_weights[view] * rendered
+    weights = weights / weights.sum(1, keepdim=True)
+    pixel, motion = rendered.nonzero(as_tuple=True)
+    return Kernel(
+        pixel,
+        motion,
+        rank[pixel, motion],
+        poses[view[pixel], motion],
+        weights[pixel, motion],
+        len(view),
+        explored,
+    )

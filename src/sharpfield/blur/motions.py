@@ -1,0 +1,107 @@
+"""Rigid motions of a view's camera during the exposure, from a view embedding (DP-NeRF, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sharpfield.config import BlurConfig
+from sharpfield.geometry.camera import Camera
+from sharpfield.geometry.rays import camera_directions
+from sharpfield.geometry.se3 import compose, exponential
+
+HIDDEN = 64
+
+PIXELS_PER_UNIT = 8.0
+"""Image displacement of a raw head output of one: a well-scaled output makes Adam's steps pixels."""
+
+
+class RigidMotions(nn.Module):
+    """Per view, M twists and M + 1 weights; motion 0 is the identity.
+
+    A twist is a point on a smooth path, a Bezier curve whose control points the view decides,
+    plus a free part, so that a path may be jagged. The weighted mean of a view's twists is zero:
+    the photo's given pose stays the centre of its exposure, which fixes the gauge between the
+    sharp scene and the given poses.
+    """
+
+    basis: Float[Tensor, "motions points"]
+    unit: Float[Tensor, " 6"]
+
+    def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
+        super().__init__()
+        self.motions, self.freedom = config.motions, config.freedom
+        self.embedding = nn.Parameter(torch.randn(views, config.embedding))
+        self.encoder = nn.Sequential(
+            nn.Linear(config.embedding, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
+        )
+        self.path_head = nn.Linear(HIDDEN, config.path_points * 6)
+        self.free_head = nn.Linear(HIDDEN, config.motions * 6)
+        self.weight_head = nn.Linear(HIDDEN, config.motions + 1)
+        pixel = 1.0 / camera.focal_x
+        unit = torch.tensor([pixel] * 3 + [pixel * depth] * 3) * PIXELS_PER_UNIT
+        self.register_buffer("unit", unit, persistent=False)
+        self.register_buffer("basis", bernstein(config.motions, config.path_points), persistent=False)
+        self._start_near_identity(config.start_pixels / PIXELS_PER_UNIT)
+
+    def _start_near_identity(self, spread: float) -> None:
+        for layer in self.encoder:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+        for head, scale in ((self.path_head, spread), (self.free_head, 0.1 * spread)):
+            nn.init.normal_(head.weight, std=scale / HIDDEN**0.5)
+            nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.weight_head.weight)
+        nn.init.zeros_(self.weight_head.bias)
+
+    def weights(self) -> Float[Tensor, "views motions_and_origin"]:
+        """Base kernel weights, summing to one."""
+        return F.softmax(self.weight_head(self.encoder(self.embedding)), dim=1)
+
+    def twists(self) -> Float[Tensor, "views motions 6"]:
+        """Camera-frame twists of motions 1..M: radians, scene units."""
+        code = self.encoder(self.embedding)
+        path = self.path_head(code).unflatten(1, (-1, 6))
+        free = self.free_head(code).unflatten(1, (-1, 6))
+        raw = self.basis @ path + self.freedom * free
+        weights = F.softmax(self.weight_head(code), dim=1)[:, 1:]
+        weights = weights / weights.sum(1, keepdim=True)
+        return (raw - (weights[..., None] * raw).sum(1, keepdim=True)) * self.unit
+
+    def poses(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views motions 3 4"]:
+        """Camera-to-world poses of all M + 1 motions: displacements in the camera's own frame."""
+        moved = exponential(self.twists())
+        still = torch.eye(3, 4, dtype=moved.dtype, device=moved.device)
+        motions = torch.cat([still.expand(len(given), 1, 3, 4), moved], dim=1)
+        return compose(given[:, None], motions)
+
+
+def bernstein(motions: int, points: int) -> Float[Tensor, "motions points"]:
+    """Bernstein polynomials at the middles of ``motions`` equal parts of [0, 1]."""
+    s = (torch.arange(motions, dtype=torch.float64) + 0.5) / motions
+    degree = points - 1
+    columns = []
+    binomial = 1.0
+    for j in range(points):
+        columns.append(binomial * s**j * (1 - s) ** (degree - j))
+        binomial *= (degree - j) / (j + 1)
+    if not columns:
+        return torch.zeros(motions, 0)
+    return torch.stack(columns, dim=1).float()
+
+
+def displacements(
+    twists: Float[Tensor, "views motions 6"], camera: Camera, depth: float
+) -> Float[Tensor, "views motions"]:
+    """Image displacement of each motion in pixels: root mean square over the photo, at ``depth``."""
+    x = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.width
+    y = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.height
+    points = camera_directions(torch.cartesian_prod(x, y), camera) * depth
+    motion = exponential(twists)[:, :, None]
+    rotation, translation = motion[..., :3], motion[..., 3]
+    seen = (rotation.transpose(-1, -2) @ (points - translation)[..., None])[..., 0]
+    slope = seen[..., :2] / seen[..., 2:] - points[:, :2] / points[:, 2:]
+    focal = slope.new_tensor([camera.focal_x, camera.focal_y])
+    return ((slope * focal) ** 2).sum(-1).mean(-1).sqrt()

@@ -1,0 +1,45 @@
+"""The rigid blurring kernel (DP-NeRF, section 4.1): M + 1 rays for every pixel of a view."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.motions import RigidMotions
+from sharpfield.config import BlurConfig
+from sharpfield.geometry.camera import Camera
+
+
+class RigidBlur(BlurModel):
+    """Every pixel of a view shares the view's motions and weights."""
+
+    def __init__(
+        self,
+        poses: Float[Tensor, "views 3 4"],
+        config: BlurConfig,
+        camera: Camera,
+        depth: float,
+    ) -> None:
+        super().__init__(poses)
+        self.camera, self.depth = camera, depth
+        self.motions = RigidMotions(len(poses), config, camera, depth)
+
+    def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
+        return self.motions.poses(self.poses)
+
+    def base_weights(self) -> Float[Tensor, "views motions"]:
+        return self.motions.weights()
+
+    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+        if not phase.kernel_open:
+            return self.origin_kernel(pixels)
+        poses, weights = self.motion_poses(), self.base_weights()
+        gates = torch.ones(len(pixels), weights.shape[1], device=weights.device)
+        rank = torch.arange(weights.shape[1], device=weights.device).expand(gates.shape)
+        return packed_kernel(pixels.view, gates, weights, poses, gates > 0, rank)
+
+    def masks(self, view: int) -> Float[Tensor, "motions height width"]:
+        shape = (self.motions.motions + 1, self.camera.height, self.camera.width)
+        return self.poses.new_ones(shape)

@@ -1,0 +1,28 @@
+"""Options and arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from sharpfield.errors import InputError
+
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run, as 'sharpfield train' wrote it.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="Where to compute: auto (CUDA when there is one), cpu or cuda.")
+]
+
+
+def find_device(name: str) -> torch.device:
+    """The device of ``--device``. Raises ``InputError`` for an unknown or absent one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {name}: no such device; use auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("--device cuda: torch sees no CUDA device; use --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -1,0 +1,79 @@
+"""``sharpfield train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from sharpfield.cli.console import console, training, warn
+from sharpfield.cli.options import DeviceOption, find_device
+from sharpfield.cli.results import open_and_warn, write_results
+from sharpfield.config import Config
+from sharpfield.errors import InputError
+from sharpfield.presets import preset
+from sharpfield.run import read_scene
+from sharpfield.scene.scene import Scene
+from sharpfield.settings import with_overrides
+from sharpfield.train.loop import train as train_run
+from sharpfield.train.trainer import Progress
+
+
+def train(
+    scene: Annotated[Path, typer.Argument(help="Folder with photos and camera poses (LLFF).")],
+    output: Annotated[Path, typer.Option(help="Run folder; an existing one is continued.")],
+    preset_name: Annotated[
+        str, typer.Option("--preset", help="fast: a minute. default: ten minutes on two cores.")
+    ] = "default",
+    blur: Annotated[
+        str | None, typer.Option(help="Blur model: none, rigid or dynamic (the default).")
+    ] = None,
+    field: Annotated[str | None, typer.Option(help="Radiance field: hashgrid.")] = None,
+    downscale: Annotated[
+        int | None, typer.Option(help="Shrink the photos by this much further.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for this many steps.")] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Train for this many seconds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    device: DeviceOption = "auto",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, as in config.yaml."),
+    ] = None,
+    results: Annotated[
+        bool, typer.Option(help="Evaluate, restore the photos and write the report at the end.")
+    ] = True,
+) -> None:
+    """Fit a sharp scene to blurry photos. Run it again with the same RUN to go on."""
+    if steps is not None and time_budget is not None:
+        raise InputError("--steps and --time-budget: give one of the two")
+    options = {
+        "blur.model": blur,
+        "field_name": field,
+        "scene.downscale": downscale,
+        "train.steps": steps,
+        "train.time_budget": 0.0 if steps is not None else time_budget,
+        "train.seed": seed,
+    }
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    config = with_overrides(preset(preset_name), given + (overrides or []))
+    where = find_device(device)
+    train_scene(output, read_scene(scene, config), config, where, "training")
+    if results:
+        write_results(open_and_warn(output, where))
+
+
+def train_scene(
+    run: Path, scene: Scene, config: Config, device: torch.device, label: str
+) -> Progress:
+    """Train with a progress bar, and say what it came to."""
+    with training(label) as observe:
+        progress = train_run(run, scene, config, device, observe, warn)
+    console.print(
+        f"{label}: {progress.step} steps in {progress.seconds:.0f} s, "
+        f"{progress.rays_per_pixel:.1f} rays per pixel"
+    )
+    return progress
+

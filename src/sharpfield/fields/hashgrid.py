@@ -1,0 +1,71 @@
+"""The fast field: a multi-resolution hash grid with two small heads (Mueller et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sharpfield.config import HashGridConfig
+from sharpfield.fields.field import FieldSamples
+from sharpfield.ops.hash import hash_encode
+from sharpfield.ops.hash_spec import HashSpec
+from sharpfield.ops.mlp import mlp
+
+FEATURE_CHANNELS = 16
+"""Output of the density head: the log density, and everything else that the colour head sees."""
+
+LOG_DENSITY_LIMIT = 10.0
+
+
+class HashGridField(nn.Module):
+    """Density and view-dependent linear colour from a hash grid."""
+
+    def __init__(self, config: HashGridConfig) -> None:
+        super().__init__()
+        self.spec = HashSpec(
+            config.levels, config.log2_entries, config.coarsest, config.finest, config.depth_ratio
+        )
+        self.table = nn.Parameter(torch.empty(self.spec.rows, 2).uniform_(-1e-1, 1e-1))
+        self.density_head = TwoLayer(self.spec.width, config.hidden, FEATURE_CHANNELS)
+        self.colour_head = TwoLayer(FEATURE_CHANNELS + 8, config.hidden, 3)
+
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        return _density(self.density_head(hash_encode(points, self.table, self.spec)))
+
+    def __call__(
+        self,
+        points: Float[Tensor, "samples 3"],
+        view_directions: Float[Tensor, "rays 3"],
+        ray: Int[Tensor, " samples"],
+    ) -> FieldSamples:
+        feature = self.density_head(hash_encode(points, self.table, self.spec))
+        seen_along = spherical_harmonics(view_directions)[ray]
+        colour = torch.sigmoid(self.colour_head(torch.cat([feature, seen_along], dim=1)))
+        return FieldSamples(_density(feature), colour, feature)
+
+
+class TwoLayer(nn.Module):
+    """A perceptron with one hidden ReLU layer and no biases."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.w1 = nn.Parameter(torch.randn(inputs, hidden) * math.sqrt(2.0 / inputs))
+        self.w2 = nn.Parameter(torch.randn(hidden, outputs) * math.sqrt(1.0 / hidden))
+
+    def __call__(self, rows: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
+        return mlp(rows, self.w1, self.w2)
+
+
+def _density(feature: Tensor) -> Tensor:
+    return torch.exp(feature[:, 0].clamp(max=LOG_DENSITY_LIMIT))
+
+
+def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 8"]:
+    """Real spherical harmonics of degrees 1 and 2 at unit directions, up to constant factors."""
+    x, y, z = directions.unbind(-1)
+    return torch.stack(
+        [x, y, z, x * y, y * z, x * z, 3.0 * z * z - 1.0, x * x - y * y], dim=-1
+    )

@@ -1,0 +1,50 @@
+"""Rays through pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpfield.geometry.camera import Camera
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays in world space, scene units; directions have camera depth 1, not unit length."""
+
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, index: slice) -> Rays:
+        return Rays(self.origins[index], self.directions[index])
+
+
+def camera_directions(
+    xy: Float[Tensor, "rays 2"], camera: Camera
+) -> Float[Tensor, "rays 3"]:
+    """Directions in camera axes through image points ``xy`` (pixels, centres at +0.5)."""
+    x = (xy[:, 0] - camera.centre_x) / camera.focal_x
+    y = (camera.centre_y - xy[:, 1]) / camera.focal_y
+    return torch.stack([x, y, -torch.ones_like(x)], dim=1)
+
+
+def rays_from_poses(
+    directions: Float[Tensor, "rays 3"], poses: Float[Tensor, "rays 3 4"]
+) -> Rays:
+    """Carry camera-space directions into the world by one camera-to-world pose per ray."""
+    world = (poses[:, :, :3] * directions[:, None, :]).sum(-1)
+    return Rays(poses[:, :, 3], world)
+
+
+def pixel_centres(camera: Camera) -> Float[Tensor, "pixels 2"]:
+    """Centres of all pixels, row by row."""
+    y, x = torch.meshgrid(
+        torch.arange(camera.height) + 0.5, torch.arange(camera.width) + 0.5, indexing="ij"
+    )
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)

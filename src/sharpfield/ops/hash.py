@@ -1,0 +1,60 @@
+"""Hash-grid encoding: one signature; numba on CPU, plain torch elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpfield.ops import hash_cpu
+from sharpfield.ops.dispatch import use_cpu_kernels
+from sharpfield.ops.hash_reference import hash_encode_reference
+from sharpfield.ops.hash_spec import HashSpec
+
+
+def hash_encode(
+    points: Float[Tensor, "points 3"], table: Float[Tensor, "rows 2"], spec: HashSpec
+) -> Float[Tensor, "points width"]:
+    """Encode points of the unit cube; differentiable in the points and the table."""
+    if use_cpu_kernels(points, table):
+        return _HashEncode.apply(points, table, spec)
+    return hash_encode_reference(points, table, spec)
+
+
+class _HashEncode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, spec: HashSpec) -> Tensor:
+        points = points.contiguous()
+        out = torch.empty(len(points), spec.width)
+        hash_cpu.encode(
+            points.detach().numpy(), table.detach().numpy(), *_arrays(spec), out.numpy()
+        )
+        ctx.save_for_backward(points, table)
+        ctx.spec = spec
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        points, table = ctx.saved_tensors
+        upstream = gradient.contiguous().numpy()
+        arrays = _arrays(ctx.spec)
+        point_gradient = table_gradient = None
+        if ctx.needs_input_grad[0]:
+            point_gradient = torch.zeros_like(points)
+            hash_cpu.point_gradient(
+                points.numpy(), table.detach().numpy(), upstream, *arrays, point_gradient.numpy()
+            )
+        if ctx.needs_input_grad[1]:
+            table_gradient = torch.zeros_like(table)
+            order = np.argsort(np.arange(ctx.spec.levels) % 2, kind="stable")
+            hash_cpu.scatter_table_gradient(
+                points.numpy(), upstream, *arrays, order, table_gradient.numpy()
+            )
+        return point_gradient, table_gradient, None
+
+
+def _arrays(spec: HashSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return spec.resolutions, spec.offsets, spec.hashed

@@ -1,0 +1,140 @@
+"""Samples along rays: which steps of each ray are worth evaluating, packed ray after ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sharpfield.ops import march_cpu
+from sharpfield.ops.dispatch import use_cpu_kernels
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Packed samples of a set of rays, in ray order and front to back.
+
+    ``t`` in [0, 1] is the place along the ray, ``ray`` the ray's index, and samples
+    ``starts[r] : starts[r + 1]`` belong to ray ``r``; every ray has at least one.
+    """
+
+    t: Float[Tensor, " samples"]
+    ray: Int[Tensor, " samples"]
+    starts: Int[Tensor, " rays_plus_one"]
+
+
+OPAQUE = 12.0
+"""Optical depth by the occupancy grid behind which nothing is sampled (transmittance 6e-6)."""
+
+
+def march(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    offsets: Float[Tensor, " rays"],
+    steps: int,
+    step_length: Float[Tensor, " rays"],
+    density: Float[Tensor, "x y z"],
+    threshold: float,
+) -> Samples:
+    """Keep the steps ``t = (i + offset) / steps`` that fall into occupied cells of the unit cube.
+
+    A cell is occupied when ``density * step_length`` exceeds ``threshold``. A ray ends where the
+    grid's optical depth passes ``OPAQUE``. The last step is kept always: it is the far plane.
+    Not differentiable.
+    """
+    with torch.no_grad():
+        tensors = [x.detach().contiguous() for x in (origins, directions, offsets, step_length)]
+        slots, counts = _walk(*tensors, steps, density, threshold)
+        starts = torch.zeros(len(origins) + 1, dtype=torch.int64, device=origins.device)
+        torch.cumsum(counts, 0, out=starts[1:])
+        return _pack(slots, counts, tensors[2], starts)
+
+
+def sample_points(
+    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], samples: Samples
+) -> Float[Tensor, "samples 3"]:
+    """Positions ``origin + t * direction``; differentiable in origins and directions."""
+    if use_cpu_kernels(origins, directions):
+        return _SamplePoints.apply(origins, directions, samples)
+    return origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
+
+
+def _walk(
+    origins: Tensor,
+    directions: Tensor,
+    offsets: Tensor,
+    step_length: Tensor,
+    steps: int,
+    density: Tensor,
+    threshold: float,
+) -> tuple[Tensor, Tensor]:
+    if not use_cpu_kernels(origins, directions, offsets, density):
+        return walk_reference(origins, directions, offsets, step_length, steps, density, threshold)
+    slots = torch.empty(len(origins), steps, dtype=torch.int32)
+    counts = torch.empty(len(origins), dtype=torch.int64)
+    march_cpu.walk(
+        origins.numpy(), directions.numpy(), offsets.numpy(), step_length.numpy(), density.numpy(),
+        threshold, OPAQUE, slots.numpy(), counts.numpy(),
+    )  # fmt: skip
+    return slots, counts
+
+
+def walk_reference(
+    origins: Tensor,
+    directions: Tensor,
+    offsets: Tensor,
+    step_length: Tensor,
+    steps: int,
+    density: Tensor,
+    threshold: float,
+) -> tuple[Tensor, Tensor]:
+    """The twin of the numba walk: kept step indices, packed to the left, and their number."""
+    index = torch.arange(steps, device=origins.device)
+    t = (index + offsets[:, None]) / steps
+    points = origins[:, None] + t[..., None] * directions[:, None]
+    size = torch.tensor(density.shape, device=origins.device)
+    cell = torch.minimum((points * size).long().clamp(min=0), size - 1)
+    optical = density[cell[..., 0], cell[..., 1], cell[..., 2]] * step_length[:, None]
+    keep = (optical > threshold) | (index == steps - 1)
+    kept_optical = torch.where(keep, optical, 0.0)
+    keep &= kept_optical.cumsum(1) - kept_optical <= OPAQUE
+    slots = torch.argsort((~keep).to(torch.uint8), dim=1, stable=True).to(torch.int32)
+    return slots, keep.sum(1)
+
+
+def _pack(slots: Tensor, counts: Tensor, offsets: Tensor, starts: Tensor) -> Samples:
+    steps = slots.shape[1]
+    if use_cpu_kernels(offsets):
+        total = int(starts[-1])
+        t, ray = torch.empty(total), torch.empty(total, dtype=torch.int64)
+        march_cpu.pack(slots.numpy(), offsets.numpy(), starts.numpy(), t.numpy(), ray.numpy())
+        return Samples(t, ray, starts)
+    ray = torch.repeat_interleave(torch.arange(len(slots), device=slots.device), counts)
+    place = torch.arange(len(ray), device=slots.device) - starts[ray]
+    return Samples((slots[ray, place] + offsets[ray]) / steps, ray, starts)
+
+
+class _SamplePoints(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, origins: Tensor, directions: Tensor, samples: Samples) -> Tensor:
+        out = torch.empty(len(samples.t), 3)
+        march_cpu.points(
+            origins.detach().contiguous().numpy(), directions.detach().contiguous().numpy(),
+            samples.t.numpy(), samples.ray.numpy(), out.numpy(),
+        )  # fmt: skip
+        ctx.samples = samples
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        samples = ctx.samples
+        origin_gradient = torch.empty(len(samples.starts) - 1, 3)
+        direction_gradient = torch.empty_like(origin_gradient)
+        march_cpu.points_gradient(
+            gradient.contiguous().numpy(), samples.t.numpy(), samples.starts.numpy(),
+            origin_gradient.numpy(), direction_gradient.numpy(),
+        )  # fmt: skip
+        return origin_gradient, direction_gradient, None

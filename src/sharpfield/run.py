@@ -1,0 +1,106 @@
+"""A run folder opened for reading: the trained model beside its scene."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sharpfield.config import Config
+from sharpfield.errors import InputError
+from sharpfield.geometry.camera import Camera
+from sharpfield.model import Model, RenderedView
+from sharpfield.scene.llff import read_llff
+from sharpfield.scene.scene import Scene
+from sharpfield.scene.toy import Truth, read_truth
+from sharpfield.settings import from_dict
+from sharpfield.train.checkpoints import Checkpoint, load_checkpoint
+from sharpfield.train.run_folder import read_run
+
+
+class Run:
+    """What evaluation, exports and the report know of a run.
+
+    Views are given by their index in ``scene.views``; motions exist for training views only.
+    """
+
+    def __init__(
+        self, folder: Path, scene: Scene, config: Config, model: Model, checkpoint: Checkpoint
+    ) -> None:
+        self.folder, self.scene, self.config, self.model = folder, scene, config, model
+        state = checkpoint.state
+        self.step = checkpoint.step
+        self.seed = config.train.seed
+        self.training_seconds = float(state["seconds"])  # type: ignore[arg-type]
+        self.rays_per_pixel = float(state["rays"]) / max(1.0, float(state["pixels"]))  # type: ignore[arg-type]
+        self.peak_memory_bytes = int(state["peak_memory_bytes"])  # type: ignore[call-overload]
+        self._place = {view: i for i, view in enumerate(scene.train_indices)}
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """Ground truth of a synthetic scene, None for real photos."""
+        return read_truth(self.scene.root, self.config.scene.downscale)
+
+    @cached_property
+    def motions(self) -> int:
+        """Kernel rays of a pixel whose gates are all open."""
+        return self._base_weights.shape[1]
+
+    def render(self, camera: Camera, pose: Float[np.ndarray, "3 4"]) -> RenderedView:
+        """The sharp picture of a camera at a camera-to-world pose in scene units."""
+        return self.model.render(camera, pose)
+
+    def masks(self, view: int) -> Float[np.ndarray, "motions height width"]:
+        """Gates of a training view per motion and pixel, in [0, 1]."""
+        return self.model.blur.masks(self._place[view]).cpu().numpy()
+
+    def kernel_size(self, view: int) -> Float[np.ndarray, "height width"]:
+        """Rays per pixel that the mask keeps in a training view."""
+        return self.masks(view).sum(0)
+
+    def motion_poses(self, view: int) -> Float[np.ndarray, "motions 3 4"]:
+        """Camera-to-world poses of a training view's motions; the first is the given pose."""
+        return self._motion_poses[self._place[view]]
+
+    def weights(self, view: int) -> Float[np.ndarray, " motions"]:
+        """Kernel weights of a training view with all gates open."""
+        return self._base_weights[self._place[view]]
+
+    @cached_property
+    def _motion_poses(self) -> Float[np.ndarray, "views motions 3 4"]:
+        with torch.no_grad():
+            return self.model.blur.motion_poses().cpu().numpy()
+
+    @cached_property
+    def _base_weights(self) -> Float[np.ndarray, "views motions"]:
+        with torch.no_grad():
+            return self.model.blur.base_weights().cpu().numpy()
+
+
+def read_scene(root: Path, config: Config) -> Scene:
+    """The scene of a folder as ``config.scene`` says."""
+    scene = config.scene
+    return read_llff(root, scene.factor or None, scene.downscale, scene.hold or None)
+
+
+def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) -> Run:
+    """Open a trained run.
+
+    Raises ``InputError`` when ``folder`` is no run, has no checkpoint yet, or its scene is gone.
+    Warnings (a damaged checkpoint that was skipped) are appended to ``warn``.
+    """
+    record = read_run(folder)
+    config = from_dict(Config, record.config)
+    scene = read_scene(record.scene, config)
+    model = Model(scene, config)
+    shapes = {f"model/{name}": value.shape for name, value in model.state_dict().items()}
+    checkpoint = load_checkpoint(folder, shapes)
+    if checkpoint is None:
+        raise InputError(f"{folder}: no checkpoint yet; run 'sharpfield train' on it first")
+    if checkpoint.warning and warn is not None:
+        warn.append(checkpoint.warning)
+    model.load_checkpoint(checkpoint.tensors)
+    return Run(folder, scene, config, model.to(device), checkpoint)

@@ -1,0 +1,54 @@
+"""The optimiser: Adam with one rate per kind of parameter."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sharpfield.config import TrainConfig
+from sharpfield.model import Model
+
+
+def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
+    """Adam over table, heads, motions and Mask CNN; each group remembers its rate as ``base``."""
+    named = dict(model.named_parameters())
+    groups = []
+    for belongs, rate in (
+        (lambda name: name == "field.table", config.table_rate),
+        (lambda name: name.startswith("field.") and name != "field.table", config.head_rate),
+        (lambda name: name.startswith("blur.mask."), config.mask_rate),
+        (lambda name: name.startswith("blur.motions."), config.blur_rate),
+    ):
+        members = [parameter for name, parameter in named.items() if belongs(name)]
+        if members:
+            groups.append({"params": members, "lr": rate, "base": rate})
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+
+def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's rate to ``factor`` times its base."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["base"] * factor
+
+
+def moments(optimiser: torch.optim.Optimizer, model: Model) -> dict[str, Tensor]:
+    """Adam's state by parameter name, as checkpoints hold it."""
+    return {
+        f"{key}/{name}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def restore_moments(
+    optimiser: torch.optim.Optimizer, model: Model, tensors: dict[str, Tensor]
+) -> None:
+    """Put the tensors of ``moments`` back; parameters that were never stepped stay without."""
+    for name, parameter in model.named_parameters():
+        state = {
+            key: tensors[f"{key}/{name}"].to(parameter.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{key}/{name}" in tensors
+        }
+        if state:
+            optimiser.state[parameter] = state

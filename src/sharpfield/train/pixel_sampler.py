@@ -1,0 +1,31 @@
+"""Random pixels of the training photos."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpfield.blur.kernel import Pixels
+
+
+class PixelSampler:
+    """Draws pixels with replacement, so that its whole state is the generator's."""
+
+    def __init__(self, photos: Float[Tensor, "views height width 3"]) -> None:
+        self.photos = photos
+
+    def draw(
+        self, count: int, generator: torch.Generator, views: int | None = None
+    ) -> tuple[Pixels, Float[Tensor, "pixels 3"]]:
+        """``count`` pixels and their display colours, from all views or from a few random ones."""
+        total, height, width = self.photos.shape[:3]
+        view = torch.randint(total, (count,), generator=generator)
+        if views is not None and views < total:
+            view = torch.randperm(total, generator=generator)[:views][view % views]
+        row = torch.randint(height, (count,), generator=generator)
+        column = torch.randint(width, (count,), generator=generator)
+        device = self.photos.device
+        view, row, column = view.to(device), row.to(device), column.to(device)
+        xy = torch.stack([column, row], dim=1) + 0.5
+        return Pixels(view, xy), self.photos[view, row, column]

@@ -1,0 +1,157 @@
+"""A run folder: who owns it (scene and configuration), and that only one trainer writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+import sharpfield
+from sharpfield.errors import InputError
+from sharpfield.files import JSON, explaining, to_json, write_text
+
+CONFIG_FILE = "config.yaml"
+_LOCK_FILE = ".lock"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What ``config.yaml`` of a run says: the scene's folder, the configuration tree as nested
+    dictionaries, and the version of sharpfield that started the run."""
+
+    scene: Path
+    config: dict[str, JSON]
+    version: str
+
+
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Hold the run folder for one trainer; makes the folder when it is missing.
+
+    The operating system drops the lock when the process ends, however it ends. A folder that
+    holds nothing but the lock afterwards is removed again. Raises ``InputError`` when another
+    training holds the lock or when the folder is no place for a run.
+    """
+    _check_place(run)
+    with explaining(run / _LOCK_FILE):
+        run.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run / _LOCK_FILE, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"{run}: another training is using this run folder; "
+                "wait for it to end or choose another --output"
+            ) from None
+    try:
+        yield
+    finally:
+        if run.is_dir() and _is_unused(run):
+            (run / _LOCK_FILE).unlink(missing_ok=True)
+            run.rmdir()
+        lock.release()
+
+
+def claim_run(
+    run: Path,
+    config: Mapping[str, object],
+    scene: Path,
+    may_change: frozenset[str] = frozenset(),
+) -> RunRecord:
+    """Make ``run`` the run of this scene and configuration, or check that it already is.
+
+    ``config`` is the nested dictionary of ``settings.to_dict``. ``may_change`` names the dotted
+    keys that a resumed run may change (such as the number of steps); their new values are
+    recorded. Raises ``InputError`` that names the first key that differs, with both values.
+    """
+    _check_place(run)
+    mine = _plain(config)
+    scene = scene.resolve()
+    if not (run / CONFIG_FILE).exists():
+        return _write_record(run, scene, mine)
+    theirs = read_run(run)
+    if theirs.scene != scene:
+        raise InputError(
+            f"{run}: this run belongs to the scene {theirs.scene}, not {scene}; "
+            "choose another --output"
+        )
+    old, new = _flat(theirs.config), _flat(mine)
+    for key in [*new, *(key for key in old if key not in new)]:
+        before, now = old.get(key, "unset"), new.get(key, "unset")
+        if before != now and key not in may_change:
+            raise InputError(
+                f"{run}: this run was started with {key} = {before}, now it is {now}; "
+                "use the same settings to resume it or choose another --output"
+            )
+    return theirs if old == new else _write_record(run, scene, mine)
+
+
+def read_run(run: Path) -> RunRecord:
+    """The record of an existing run. Raises ``InputError`` when ``run`` is not a run folder."""
+    path = run / CONFIG_FILE
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder; make one with 'sharpfield train'")
+    if not path.is_file():
+        raise InputError(f"{run}: not a run folder (no {CONFIG_FILE}); give a folder of 'train'")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); choose another run folder") from error
+    if not isinstance(content, dict) or not {"scene", "config", "schema"} <= content.keys():
+        raise InputError(f"{path}: not the record of a sharpfield run; choose another folder")
+    if content["schema"] != _SCHEMA or not isinstance(content["config"], dict):
+        raise InputError(
+            f"{path}: written by sharpfield {content.get('version')} in a format that "
+            f"{sharpfield.__version__} does not read; choose another folder"
+        )
+    return RunRecord(Path(content["scene"]), content["config"], str(content.get("version")))
+
+
+def _check_place(run: Path) -> None:
+    """Raise ``InputError`` where a run would mix with something else."""
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run}: this is a file, a run needs a folder; choose another --output")
+    if run.is_dir() and not (run / CONFIG_FILE).exists() and not _is_unused(run):
+        raise InputError(
+            f"{run}: this folder is not empty and is no run folder; choose another --output"
+        )
+
+
+def _is_unused(run: Path) -> bool:
+    with explaining(run / CONFIG_FILE):
+        return all(entry.name == _LOCK_FILE for entry in run.iterdir())
+
+
+def _write_record(run: Path, scene: Path, config: dict[str, JSON]) -> RunRecord:
+    record = {
+        "scene": str(scene),
+        "config": config,
+        "version": sharpfield.__version__,
+        "schema": _SCHEMA,
+    }
+    write_text(run / CONFIG_FILE, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    return RunRecord(scene, config, sharpfield.__version__)
+
+
+def _plain(config: Mapping[str, object]) -> dict[str, JSON]:
+    """Only what YAML gives back unchanged, so that a resumed run compares equal."""
+    plain = to_json(config)
+    if not isinstance(plain, dict):
+        raise TypeError("a configuration is a mapping")
+    return plain
+
+
+def _flat(tree: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
+    flat: dict[str, JSON] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

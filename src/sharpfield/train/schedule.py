@@ -1,0 +1,35 @@
+"""What changes over a run: learning rates and the phases of the blur model."""
+
+from __future__ import annotations
+
+from sharpfield.blur.kernel import WARM_UP, Phase
+from sharpfield.config import Config
+
+SOFTEST = 1.0
+SHARPEST = 0.2
+"""Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
+
+
+def phase_at(progress: float, step: int, config: Config) -> Phase:
+    """Phase of the blur model at ``progress`` in [0, 1): warm-up, all open, soft, hard.
+
+    The Mask CNN starts to learn half-way between the start of the kernel and its own, so that
+    it knows what is blurred before it may close anything.
+    """
+    train, blur = config.train, config.blur
+    if progress < train.warmup:
+        return WARM_UP
+    learn_from = (train.warmup + train.settle) / 2
+    learn = blur.model == "dynamic" and progress >= learn_from and step % blur.mask_every == 0
+    if progress < train.settle:
+        return Phase(kernel_open=True, learn_mask=learn)
+    if progress >= train.harden:
+        return Phase(kernel_open=True, mask_open=True, temperature=0.0, learn_mask=learn)
+    done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
+    temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
+    return Phase(kernel_open=True, mask_open=True, temperature=temperature, learn_mask=learn)
+
+
+def rate_at(progress: float, config: Config) -> float:
+    """Factor on all learning rates: exponential decay to ``final_rate``."""
+    return float(config.train.final_rate**progress)

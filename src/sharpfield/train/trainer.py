@@ -1,0 +1,160 @@
+"""The trainer: a model, its optimiser and its random state, advanced one step at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sharpfield.blur.kernel import WARM_UP, Phase
+from sharpfield.config import Config
+from sharpfield.model import Model
+from sharpfield.scene.scene import Scene
+from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
+from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
+from sharpfield.train.pixel_sampler import PixelSampler
+from sharpfield.train.schedule import phase_at, rate_at
+from sharpfield.train.step import StepResult, train_step
+
+OCCUPANCY_EVERY = 8
+OCCUPANCY_SLABS = 2
+SMALLEST_BATCH = 64
+
+
+@dataclass
+class Progress:
+    """Where training stands and the running averages that shape its batches."""
+
+    step: int = 0
+    seconds: float = 0.0
+    rays: int = 0
+    pixels: int = 0
+    samples: int = 0
+    samples_per_ray: float = 0.0
+    kernel_size: float = 1.0
+    display_error: float = 0.01
+
+    @property
+    def rays_per_pixel(self) -> float:
+        """Kernel rays rendered per pixel, over all of training."""
+        return self.rays / max(1, self.pixels)
+
+
+class Trainer:
+    """Fits a model to the training photos of a scene. Knows no files."""
+
+    def __init__(self, scene: Scene, config: Config, device: torch.device) -> None:
+        self.config, self.device = config, device
+        torch.manual_seed(config.train.seed)
+        self.generator = torch.Generator().manual_seed(config.train.seed)
+        self.model = Model(scene, config).to(device)
+        self.optimiser = build_optimiser(self.model, config.train)
+        photos = np.stack([scene.views[i].photo for i in scene.train_indices])
+        self.sampler = PixelSampler(torch.from_numpy(photos).to(device))
+        self.progress = Progress(samples_per_ray=float(config.render.steps))
+
+    @property
+    def share_done(self) -> float:
+        """Progress in [0, 1]: of the time budget, or of the steps."""
+        budget = self.config.train.time_budget
+        if budget > 0:
+            return min(1.0, self.progress.seconds / budget)
+        return min(1.0, self.progress.step / max(1, self.config.train.steps))
+
+    def compile(self) -> None:
+        """Run every kernel once, without effect, so that compilation is not counted as training."""
+        pixels, colours = self.sampler.draw(SMALLEST_BATCH, torch.Generator().manual_seed(0))
+        for phase in (WARM_UP, Phase(kernel_open=True)):
+            kernel = self.model.blur.kernel(pixels, phase, torch.Generator())
+            rays = self.model.kernel_rays(pixels, kernel)
+            offsets = self.model.renderer.image_offsets(rays)
+            rendered = self.model.renderer(self.model.field, rays, offsets)
+            (kernel.blend(rendered.colour) - colours).square().mean().backward()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def step(self) -> StepResult:
+        """One optimiser step; the caller adds its seconds to ``progress``."""
+        progress, config = self.progress, self.config
+        set_rates(self.optimiser, rate_at(self.share_done, config))
+        phase = phase_at(self.share_done, progress.step, config)
+        count = self._pixels_per_step(phase)
+        pixels, colours = self.sampler.draw(
+            count, self.generator, config.blur.mask_views if phase.learn_mask else None
+        )
+        result = train_step(
+            self.model, self.optimiser, pixels, colours, phase, progress.display_error,
+            self.generator,
+        )  # fmt: skip
+        self._account(result, count, phase)
+        if progress.step % OCCUPANCY_EVERY == 0:
+            occupancy = self.model.renderer.occupancy
+            occupancy.update(self.model.field, self.generator, OCCUPANCY_SLABS)
+        progress.step += 1
+        return result
+
+    def _pixels_per_step(self, phase: Phase) -> int:
+        """As many pixels as the sample budget allows at the expected kernel size."""
+        blur = self.config.blur
+        size, largest = self.progress.kernel_size, blur.motions + 1
+        if not phase.kernel_open or blur.model == "none":
+            size = 1.0
+        elif blur.model == "rigid" or not phase.mask_open:
+            size = float(largest)
+        elif phase.learn_mask:
+            size += blur.mask_exploration * (largest - size)
+        per_pixel = size * self.progress.samples_per_ray
+        return max(SMALLEST_BATCH, int(self.config.train.samples / per_pixel))
+
+    def _account(self, result: StepResult, pixels: int, phase: Phase) -> None:
+        progress = self.progress
+        if not math.isfinite(result.loss):
+            raise FloatingPointError(f"the loss is {result.loss} at step {progress.step}")
+        progress.rays += result.rays
+        progress.pixels += pixels
+        progress.samples += result.samples
+        progress.samples_per_ray += 0.1 * (result.samples / result.rays - progress.samples_per_ray)
+        progress.display_error += 0.02 * (result.loss - progress.display_error)
+        if not phase.learn_mask:
+            follow = 0.1 if phase.mask_open else 1.0
+            progress.kernel_size += follow * (result.rays / pixels - progress.kernel_size)
+
+    def stage(self) -> str:
+        """What training is busy with, in words."""
+        phase = phase_at(self.share_done, self.progress.step, self.config)
+        if not phase.kernel_open:
+            return "warm-up"
+        if self.config.blur.model != "dynamic":
+            return "sharpening"
+        if not phase.mask_open:
+            return "finding motions"
+        return "soft masks" if phase.temperature > 0 else "hard masks"
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs, as tensors."""
+        model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        adam = {f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()}
+        return {**model, **adam, "random": random_state(self.generator)}
+
+    def state(self) -> dict[str, int | float]:
+        """Everything else that a resumed run needs."""
+        return asdict(self.progress)
+
+    def expected_shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the model's tensors in a checkpoint of this configuration."""
+        return {f"model/{name}": value.shape for name, value in self.model.state_dict().items()}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from ``checkpoint`` as if training had never stopped."""
+        self.model.load_checkpoint(checkpoint.tensors)
+        adam = {
+            name.removeprefix("adam/"): value
+            for name, value in checkpoint.tensors.items()
+            if name.startswith("adam/")
+        }
+        restore_moments(self.optimiser, self.model, adam)
+        restore_random_state(self.generator, checkpoint.tensors["random"])
+        known = {field.name for field in fields(Progress)}
+        self.progress = Progress(**{k: v for k, v in checkpoint.state.items() if k in known})  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.fake_run import RunMaker
+
+from sharpfield.evaluate.images import image_file_name, to_8bit
+from sharpfield.export.restored import restore
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+def test_each_training_photo_returns_sharp_under_its_name(make_run: RunMaker, suffix: str) -> None:
+    run = make_run(suffix=suffix)
+    paths = restore(run)
+    assert [path.name for path in paths] == [f"photo{i}{suffix}" for i in range(3)]
+    assert all(path.parent == run.folder / "restored" for path in paths)
+    for path in paths:
+        image = np.asarray(Image.open(path), dtype=np.float64)
+        truth = to_8bit(run.truth.sharp[path.name]).astype(np.float64)
+        assert image.shape == truth.shape
+        assert np.abs(image - truth).mean() < (0.1 if suffix == ".png" else 4)
+
+
+def test_renders_at_hand_are_used(make_run: RunMaker) -> None:
+    run = make_run()
+    mark = np.full((31, 40, 3), 9, dtype=np.uint8)
+    calls: list[tuple[int, int]] = []
+    paths = restore(run, {"photo1.png": mark}, lambda done, total: calls.append((done, total)))
+    np.testing.assert_array_equal(np.asarray(Image.open(paths[1])), mark)
+    assert (np.asarray(Image.open(paths[0])) != 9).any()
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("photo", "expected"),
+    [
+        ("a.jpeg", "a.jpeg"),
+        ("../images/b.png", "b.png"),
+        ("c", "c.png"),
+        ("d.heic", "d.heic.png"),
+    ],
+)
+def test_names_stay_inside_the_folder_and_writable(photo: str, expected: str) -> None:
+    assert image_file_name(photo) == expected
