@@ -32,7 +32,7 @@ class HashGridConfig:
 class RenderConfig:
     """Sampling along rays."""
 
-    steps: int = 96
+    steps: int = 64
     """Sample places per ray, 2 or more; empty ones are skipped. Time grows with it."""
     grid: int = 96
     """Cells of the occupancy grid across; half as many in depth."""
@@ -49,13 +49,11 @@ class BlurConfig:
     embedding: int = 64
     """Width of the code that describes a view."""
     path_points: int = 5
-    """Control points of the smooth camera path that the motions start from; 0: motions are free."""
+    """Control points of the smooth camera path that the motions start from, 2 or more."""
     freedom: float = 0.3
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
-    pose_freedom: float = 0.0
-    """How far the mean motion of a view may leave the given pose; 0: the gauge holds it there."""
     mask_tolerance: float = 0.5
     """A ray is closed when that changes the pixel by less than this times the usual residual."""
     mask_channels: int = 16
@@ -72,7 +70,7 @@ class BlurConfig:
 class TrainConfig:
     """The training loop."""
 
-    samples: int = 131072
+    samples: int = 32768
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
     time_budget: float = 0.0
     """Training seconds; 0: use ``steps``. Set-up, compilation and evaluation are not counted."""
@@ -84,9 +82,9 @@ class TrainConfig:
     """Share of training after which the Mask CNN takes over; until then all rays are open."""
     harden: float = 0.7
     """Share of training after which gates are exactly 0 or 1."""
-    table_rate: float = 1e-2
+    table_rate: float = 2e-2
     """Adam rate of the hash table."""
-    head_rate: float = 3e-3
+    head_rate: float = 5e-3
     """Adam rate of the heads."""
     blur_rate: float = 2e-3
     """Adam rate of the motions and weights."""

@@ -47,7 +47,7 @@ class Model(nn.Module):
         self.field = HashGridField(sized_for(config.hashgrid, self.camera))
         grid = config.render.grid
         self.renderer = Renderer(
-            NdcCube.around(self.camera, poses[train]),
+            NdcCube.around(self.camera, poses[train], scene.near, scene.far),
             OccupancyGrid((grid, grid, grid // 2)),
             config.render.steps,
         )

@@ -102,36 +102,60 @@ def test_equal_world_points_of_different_views_are_equal_ndc_points() -> None:
     torch.testing.assert_close(from_ndc(met), target.expand_as(met))
 
 
-def test_the_cube_contains_all_frustums() -> None:
+def make_cube(poses: Tensor) -> NdcCube:
+    return NdcCube.around(CAMERA, poses, near=1.5, far=6.0)
+
+
+def bounds(cube: NdcCube) -> tuple[Tensor, Tensor]:
+    low, high = torch.tensor(cube.low), torch.tensor(cube.high)
+    return low, high - low
+
+
+def test_the_cube_contains_the_frustums_between_the_depth_bounds() -> None:
     poses = forward_facing_poses()
-    cube = NdcCube.around(CAMERA, poses, margin=0.05)
+    low, size = bounds(make_cube(poses))
     corners = torch.cartesian_prod(torch.tensor([0.0, 12.0]), torch.tensor([0.0, 8.0]))
     directions = camera_directions(corners, CAMERA)
-    reached = []
+    seen = []
     for pose in poses:
-        inside = cube.rays(rays_from_poses(directions, pose.expand(4, 3, 4)))
-        reached += [inside.origins + t * inside.directions for t in (0.0, 0.5, 1.0)]
-    points = torch.cat(reached)
-    assert (points > -1e-5).all() and (points < 1 + 1e-5).all()
-    margin = torch.tensor([0.05 / 1.1] * 2)
-    torch.testing.assert_close(points.amin(0)[:2], margin)
-    torch.testing.assert_close(points.amax(0)[:2], 1 - margin)
-    torch.testing.assert_close(points.amin(0)[2], torch.tensor(0.0))
-    torch.testing.assert_close(points.amax(0)[2], torch.tensor(1.0))
+        rays = rays_from_poses(directions, pose.expand(4, 3, 4))
+        ndc = to_ndc(rays, CAMERA, NEAR)
+        for depth in (1.5, 2.5, 6.0):
+            t = (1 - 2 * NEAR / depth - ndc.origins[:, 2:]) / ndc.directions[:, 2:]
+            seen.append((ndc.origins + t * ndc.directions - low) / size)
+    points = torch.cat(seen)
+    assert (points > 0).all() and (points < 1).all()
+    assert (points[:, :2].amin(0) < 0.15).all() and (points[:, :2].amax(0) > 0.85).all()
+    assert points[:, 2].amin() < 0.25 and points[:, 2].amax() > 0.75
 
 
-def test_a_tight_cube_touches_the_frustums() -> None:
+def test_rays_cross_the_cube_from_front_to_back() -> None:
     poses = forward_facing_poses()
-    tight, wide = (NdcCube.around(CAMERA, poses, margin) for margin in (0.0, 0.2))
-    for axis in range(2):
-        size = tight.high[axis] - tight.low[axis]
-        assert abs(wide.low[axis] - (tight.low[axis] - 0.2 * size)) < 1e-5
-        assert abs(wide.high[axis] - (tight.high[axis] + 0.2 * size)) < 1e-5
+    inside = make_cube(poses).rays(world_rays(poses))
+    torch.testing.assert_close(inside.origins[:, 2], torch.zeros(len(inside)), atol=1e-5, rtol=0)
+    ends = inside.origins + inside.directions
+    torch.testing.assert_close(ends[:, 2], torch.ones(len(inside)), atol=1e-5, rtol=0)
+    for points in (inside.origins, ends):
+        assert (points[:, :2] > 0).all() and (points[:, :2] < 1).all()
+
+
+def test_points_on_a_cube_ray_lie_on_the_world_ray() -> None:
+    poses = forward_facing_poses()
+    cube, rays = make_cube(poses), world_rays(poses)
+    rays = Rays(rays.origins.double(), rays.directions.double())
+    inside = cube.rays(rays)
+    low, size = (tensor.double() for tensor in bounds(cube))
+    for t in (0.0, 0.4, 1.0):
+        points = from_ndc((inside.origins + t * inside.directions) * size + low)
+        along = (points[:, 2] - rays.origins[:, 2]) / rays.directions[:, 2]
+        assert (along > 0).all()
+        torch.testing.assert_close(
+            points, rays.origins + along[:, None] * rays.directions, rtol=1e-5, atol=1e-5
+        )
 
 
 def test_gradients_flow_from_the_cube_to_the_poses() -> None:
     poses = forward_facing_poses().requires_grad_()
-    cube = NdcCube.around(CAMERA, poses.detach())
-    inside = cube.rays(world_rays(poses))
+    inside = make_cube(poses.detach()).rays(world_rays(poses))
     (inside.origins + 0.5 * inside.directions).square().sum().backward()
     assert poses.grad is not None and poses.grad.isfinite().all() and poses.grad.abs().sum() > 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -31,9 +33,7 @@ def expected(rays: tuple[Tensor, Tensor, Tensor, Tensor], density: Tensor) -> li
     slots, counts = walk_reference(
         origins, directions, offsets, step_length, STEPS, density, THRESHOLD
     )
-    return [
-        ((slots[r, : counts[r]] + offsets[r]) / STEPS).tolist() for r in range(len(origins))
-    ]
+    return [((slots[r, : counts[r]] + offsets[r]) / STEPS).tolist() for r in range(len(origins))]
 
 
 def marched(rays: tuple[Tensor, Tensor, Tensor, Tensor], density: Tensor) -> Samples:
@@ -43,9 +43,7 @@ def marched(rays: tuple[Tensor, Tensor, Tensor, Tensor], density: Tensor) -> Sam
 
 def per_ray(samples: Samples) -> list[list[float]]:
     starts = samples.starts.tolist()
-    return [
-        samples.t[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [samples.t[a:b].tolist() for a, b in pairwise(starts)]
 
 
 def test_kernel_matches_the_reference_walk() -> None:
@@ -80,7 +78,8 @@ def test_nothing_is_sampled_behind_an_opaque_place() -> None:
     origins, directions, offsets, step_length = random_rays()
     step_length = torch.ones_like(step_length)
     for optical in (1.01 * OPAQUE, 0.51 * OPAQUE, 0.11 * OPAQUE):
-        samples = marched((origins, directions, offsets, step_length), torch.full((4, 4, 4), optical))
+        density = torch.full((4, 4, 4), optical)
+        samples = marched((origins, directions, offsets, step_length), density)
         assert (samples.starts.diff() == int(OPAQUE / optical) + 1).all()
         torch.testing.assert_close(samples.t[samples.starts[:-1]], offsets / STEPS)
 

@@ -117,7 +117,7 @@ class DynamicBlur(RigidBlur):
                 align_corners=False,
             )[0, 0]
             rank = self.ranks()[view]
-            return (rank[:, None, None] < sizes.clamp(min=1.0) - 0.5 + 1e-6).float()
+            return (rank[:, None, None] < sizes.clamp(min=1.0) - 0.5).float()
 
 
 def open_gates(

@@ -116,14 +116,16 @@ def packed_kernel(
     explored: int = 0,
 ) -> Kernel:
     """Pack the ``rendered`` rays; weights are gate times base weight, made to sum to one."""
-    weights = gates * base_weights[view] * rendered
+    weights = gates * base_weights.index_select(0, view) * rendered
     weights = weights / weights.sum(1, keepdim=True)
     pixel, motion = rendered.nonzero(as_tuple=True)
+    # index_select adds its gradient up in a fixed order, indexing does not.
+    ray_poses = poses.flatten(0, 1).index_select(0, view[pixel] * poses.shape[1] + motion)
     return Kernel(
         pixel,
         motion,
         rank[pixel, motion],
-        poses[view[pixel], motion],
+        ray_poses,
         weights[pixel, motion],
         len(view),
         explored,

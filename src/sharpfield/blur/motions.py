@@ -14,6 +14,9 @@ from sharpfield.geometry.se3 import compose, exponential
 
 HIDDEN = 64
 
+SMALLEST_WEIGHT = 1e-4
+"""Added to every weight: whatever gates are closed, the open rays can share the pixel."""
+
 PIXELS_PER_UNIT = 8.0
 """Image displacement of a raw head output of one: a well-scaled output makes Adam's steps pixels."""
 
@@ -57,8 +60,12 @@ class RigidMotions(nn.Module):
         nn.init.zeros_(self.weight_head.bias)
 
     def weights(self) -> Float[Tensor, "views motions_and_origin"]:
-        """Base kernel weights, summing to one."""
-        return F.softmax(self.weight_head(self.encoder(self.embedding)), dim=1)
+        """Base kernel weights, positive and summing to one."""
+        return self._weights(self.encoder(self.embedding))
+
+    def _weights(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions_and_origin"]:
+        weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
+        return weights / weights.sum(1, keepdim=True)
 
     def twists(self) -> Float[Tensor, "views motions 6"]:
         """Camera-frame twists of motions 1..M: radians, scene units."""
@@ -66,7 +73,7 @@ class RigidMotions(nn.Module):
         path = self.path_head(code).unflatten(1, (-1, 6))
         free = self.free_head(code).unflatten(1, (-1, 6))
         raw = self.basis @ path + self.freedom * free
-        weights = F.softmax(self.weight_head(code), dim=1)[:, 1:]
+        weights = self._weights(code)[:, 1:]
         weights = weights / weights.sum(1, keepdim=True)
         return (raw - (weights[..., None] * raw).sum(1, keepdim=True)) * self.unit
 

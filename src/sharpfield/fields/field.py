@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,6 +18,7 @@ class FieldSamples:
     feature: Float[Tensor, "samples channels"]
 
 
+@runtime_checkable
 class Field(Protocol):
     """A radiance field over the unit cube."""
 

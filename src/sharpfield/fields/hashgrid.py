@@ -19,6 +19,12 @@ FEATURE_CHANNELS = 16
 
 LOG_DENSITY_LIMIT = 10.0
 
+DENSITY_GAIN = 6.0
+"""Log density per unit of the head's output: surfaces turn opaque within a few hundred steps."""
+
+EMPTY_LOG_DENSITY = -1.5
+"""Where nothing was learned, a step is too thin to count as occupied."""
+
 
 class HashGridField(nn.Module):
     """Density and view-dependent linear colour from a hash grid."""
@@ -42,7 +48,7 @@ class HashGridField(nn.Module):
         ray: Int[Tensor, " samples"],
     ) -> FieldSamples:
         feature = self.density_head(hash_encode(points, self.table, self.spec))
-        seen_along = spherical_harmonics(view_directions)[ray]
+        seen_along = spherical_harmonics(view_directions).index_select(0, ray)
         colour = torch.sigmoid(self.colour_head(torch.cat([feature, seen_along], dim=1)))
         return FieldSamples(_density(feature), colour, feature)
 
@@ -60,7 +66,7 @@ class TwoLayer(nn.Module):
 
 
 def _density(feature: Tensor) -> Tensor:
-    return torch.exp(feature[:, 0].clamp(max=LOG_DENSITY_LIMIT))
+    return torch.exp((DENSITY_GAIN * feature[:, 0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT))
 
 
 def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 8"]:

@@ -31,41 +31,52 @@ def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
     return Rays(origins, directions)
 
 
+NEAR_MARGIN = 0.85
+FAR_MARGIN = 2.0
+SIDE_MARGIN = 0.05
+
+
 @dataclass(frozen=True)
 class NdcCube:
     """The map from world rays to rays through the unit cube that the field lives in.
 
-    ``low`` and ``high`` bound the x and y that the training views see in NDC; z spans [-1, 1].
+    ``low`` and ``high`` are opposite corners in NDC: the x and y that the training views see, and
+    the z range of the scene's depth bounds.
     """
 
     camera: Camera
-    low: tuple[float, float]
-    high: tuple[float, float]
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
 
     def rays(self, rays: Rays) -> Rays:
-        """World rays to cube rays; the part inside the cube has ``t`` in [0, 1]."""
+        """World rays to cube rays; the part between the depth bounds has ``t`` in [0, 1]."""
         ndc = to_ndc(rays, self.camera)
-        low = ndc.origins.new_tensor([*self.low, -1.0])
-        size = ndc.origins.new_tensor([*self.high, 1.0]) - low
-        return Rays((ndc.origins - low) / size, ndc.directions / size)
+        low, high = ndc.origins.new_tensor(self.low), ndc.origins.new_tensor(self.high)
+        enter = (low[2] - ndc.origins[:, 2:]) / ndc.directions[:, 2:]
+        leave = (high[2] - ndc.origins[:, 2:]) / ndc.directions[:, 2:]
+        origins = (ndc.origins + enter * ndc.directions - low) / (high - low)
+        return Rays(origins, (leave - enter) * ndc.directions / (high - low))
 
     @staticmethod
     def around(
-        camera: Camera, poses: Float[Tensor, "views 3 4"], margin: float = 0.05
+        camera: Camera, poses: Float[Tensor, "views 3 4"], near: float, far: float
     ) -> NdcCube:
-        """The cube around all frustums of ``poses``, with a relative ``margin`` for the motions."""
+        """The cube around the frustums of ``poses`` between depths ``near`` and ``far``.
+
+        Motions may leave the frustums a little and bounds are estimates, hence the margins.
+        """
+        z = [1.0 - 2.0 / max(1.0, near * NEAR_MARGIN), 1.0 - 2.0 / (far * FAR_MARGIN)]
         corners = torch.tensor(
             [[x, y] for x in (0.0, float(camera.width)) for y in (0.0, float(camera.height))]
         )
         directions = camera_directions(corners, camera)
         ends = []
         for pose in poses:
-            from_view = to_ndc(rays_from_poses(directions, pose.expand(len(corners), 3, 4)), camera)
-            ends += [from_view.origins, from_view.origins + from_view.directions]
+            rays = to_ndc(rays_from_poses(directions, pose.expand(len(corners), 3, 4)), camera)
+            for depth in z:
+                t = (depth - rays.origins[:, 2:]) / rays.directions[:, 2:]
+                ends.append(rays.origins + t * rays.directions)
         xy = torch.cat(ends)[:, :2]
-        low, high = xy.amin(0), xy.amax(0)
-        pad = margin * (high - low)
-        low, high = low - pad, high + pad
-        return NdcCube(
-            camera, (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
-        )
+        pad = SIDE_MARGIN * (xy.amax(0) - xy.amin(0))
+        low, high = (xy.amin(0) - pad).tolist(), (xy.amax(0) + pad).tolist()
+        return NdcCube(camera, (low[0], low[1], z[0]), (high[0], high[1], z[1]))

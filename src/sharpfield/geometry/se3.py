@@ -39,7 +39,7 @@ def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 
 def compose(
-    first: Float[Tensor, "*batch 3 4"], second: Float[Tensor, "*batch 3 4"]
+    first: Float[Tensor, "*#batch 3 4"], second: Float[Tensor, "*#batch 3 4"]
 ) -> Float[Tensor, "*batch 3 4"]:
     """``first @ second`` as rigid motions: ``second`` acts in the frame of ``first``."""
     rotation = first[..., :3] @ second[..., :3]

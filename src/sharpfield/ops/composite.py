@@ -36,8 +36,10 @@ def composite_reference(
     """The twin of the numba kernel, by segment-wise cumulative sums."""
     ray, rays = samples.ray, len(samples.starts) - 1
     optical = density * step_length[ray]
-    before = optical.cumsum(0) - optical
-    transmittance = torch.exp(-(before - before[samples.starts[:-1]][ray]))
+    # One sum runs through all rays: in single precision thin rays would drown in opaque ones.
+    summed = optical.double().cumsum(0)
+    before = summed - optical
+    transmittance = torch.exp(-(before - before[samples.starts[:-1]][ray])).to(density.dtype)
     last = torch.zeros_like(ray, dtype=torch.bool)
     last[samples.starts[1:] - 1] = True
     weights = transmittance * torch.where(last, 1.0, -torch.expm1(-optical))

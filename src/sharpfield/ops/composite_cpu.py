@@ -32,17 +32,16 @@ def composite_gradient(  # type: ignore[no-untyped-def]
 ):
     for r in numba.prange(starts.shape[0] - 1):
         g0, g1, g2 = upstream[r, 0], upstream[r, 1], upstream[r, 2]
-        last = starts[r + 1] - 1
+        first, last = starts[r], starts[r + 1] - 1
         behind = np.float32(0.0)
-        for i in range(last, starts[r] - 1, -1):
+        for i in range(first, last + 1):
             w = weights[i]
-            shade = g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2]
+            behind += w * (g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2])
             colour_gradient[i, 0], colour_gradient[i, 1], colour_gradient[i, 2] = w * g0, w * g1, w * g2
-            if i == last:
-                density_gradient[i] = 0.0
-            else:
-                # w = T (1 - e), e = exp(-density * step): T e = w e / (1 - e), safe as density -> 0.
-                e = np.exp(-density[i] * step[r])
-                passing = w * e / max(np.float32(1.0) - e, np.float32(1e-12))
-                density_gradient[i] = step[r] * (passing * shade - behind)
-            behind += w * shade
+        transmittance = np.float32(1.0)
+        for i in range(first, last):
+            shade = g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2]
+            behind -= weights[i] * shade
+            transmittance *= np.exp(-density[i] * step[r])
+            density_gradient[i] = step[r] * (transmittance * shade - behind)
+        density_gradient[last] = 0.0

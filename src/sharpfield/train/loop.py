@@ -14,6 +14,7 @@ from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
+from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
 from sharpfield.train.memory import peak_memory_bytes
 from sharpfield.train.metrics_log import MetricsLog
@@ -76,20 +77,9 @@ def train(
 
 
 def _advance(trainer: Trainer, run: Path, log: MetricsLog, observe: Observer) -> None:
-    saved_at = trainer.progress.seconds
     try:
-        while trainer.share_done < 1.0:
-            started = time.perf_counter()
-            result = trainer.step()
-            trainer.progress.seconds += time.perf_counter() - started
-            progress = trainer.progress
-            stage = trainer.stage()
-            observe(Report(progress, trainer.share_done, result.loss, stage))
-            if progress.step % trainer.config.train.log_every == 0:
-                log.write(_record(trainer, result.loss))
-            if progress.seconds - saved_at > trainer.config.train.checkpoint_every:
-                saved_at = progress.seconds
-                _save(trainer, run)
+        with HeldInterrupt() as interrupt:
+            _run_steps(trainer, run, log, observe, interrupt)
         _save(trainer, run)
     except KeyboardInterrupt:
         _save(trainer, run)
@@ -98,6 +88,26 @@ def _advance(trainer: Trainer, run: Path, log: MetricsLog, observe: Observer) ->
         raise InputError(
             f"{run}: training diverged ({error}); lower --set train.table_rate and start anew"
         ) from error
+
+
+def _run_steps(
+    trainer: Trainer, run: Path, log: MetricsLog, observe: Observer, interrupt: HeldInterrupt
+) -> None:
+    saved_at = trainer.progress.seconds
+    while trainer.share_done < 1.0:
+        started = time.perf_counter()
+        result = trainer.step()
+        trainer.progress.seconds += time.perf_counter() - started
+        progress = trainer.progress
+        stage = trainer.stage()
+        if progress.step % trainer.config.train.log_every == 0:
+            log.write(_record(trainer, result.loss))
+        observe(Report(progress, trainer.share_done, result.loss, stage))
+        if progress.seconds - saved_at > trainer.config.train.checkpoint_every:
+            saved_at = progress.seconds
+            _save(trainer, run)
+        if interrupt.pressed:
+            raise KeyboardInterrupt
 
 
 def _save(trainer: Trainer, run: Path) -> None:

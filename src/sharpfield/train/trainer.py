@@ -20,7 +20,7 @@ from sharpfield.train.schedule import phase_at, rate_at
 from sharpfield.train.step import StepResult, train_step
 
 OCCUPANCY_EVERY = 8
-OCCUPANCY_SLABS = 2
+OCCUPANCY_SLABS = 8
 SMALLEST_BATCH = 64
 
 

@@ -1,0 +1,107 @@
+"""Small blur models over random photos, and pixels for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sharpfield.blur.dynamic import DynamicBlur
+from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
+from sharpfield.blur.none import NoBlur
+from sharpfield.blur.rigid import RigidBlur
+from sharpfield.config import BlurConfig
+from sharpfield.geometry.camera import Camera
+from sharpfield.geometry.se3 import exponential
+
+CAMERA = Camera(24, 16, 30.0, 30.0, 12.0, 8.0)
+DEPTH = 2.0
+VIEWS = 5
+MOTIONS = 6
+RAYS = MOTIONS + 1
+
+WARM = Phase(kernel_open=False)
+ALL_OPEN = Phase(kernel_open=True)
+ALL_OPEN_LEARNING = Phase(kernel_open=True, learn_mask=True)
+SOFT = Phase(kernel_open=True, mask_open=True, temperature=1.0)
+SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.3, learn_mask=True)
+HARD = Phase(kernel_open=True, mask_open=True)
+HARD_LEARNING = Phase(kernel_open=True, mask_open=True, learn_mask=True)
+PHASES = (WARM, ALL_OPEN, ALL_OPEN_LEARNING, SOFT, SOFT_LEARNING, HARD, HARD_LEARNING)
+
+
+def config(**changes: float) -> BlurConfig:
+    given = {
+        "motions": MOTIONS,
+        "embedding": 8,
+        "path_points": 4,
+        "freedom": 0.5,
+        "start_pixels": 1.0,
+        "mask_tolerance": 0.5,
+        "mask_channels": 6,
+        "mask_exploration": 0.25,
+    }
+    return BlurConfig(**(given | changes))  # type: ignore[arg-type]
+
+
+def given_poses() -> Tensor:
+    return exponential(torch.randn(VIEWS, 6, generator=torch.Generator().manual_seed(21)) * 0.1)
+
+
+SMEARED = 3
+"""Views from this one on have photos without detail."""
+
+
+def photos() -> Tensor:
+    random = torch.Generator().manual_seed(22)
+    noise = torch.rand(VIEWS, CAMERA.height, CAMERA.width, 3, generator=random)
+    noise[SMEARED:] = 0.5 + 0.02 * noise[SMEARED:]
+    return noise
+
+
+def none() -> NoBlur:
+    return NoBlur(given_poses(), CAMERA.height, CAMERA.width)
+
+
+def rigid(seed: int = 0, **changes: float) -> RigidBlur:
+    torch.manual_seed(seed)
+    return RigidBlur(given_poses(), config(**changes), CAMERA, DEPTH)
+
+
+def dynamic(seed: int = 0, **changes: float) -> DynamicBlur:
+    torch.manual_seed(seed)
+    return DynamicBlur(given_poses(), config(**changes), CAMERA, DEPTH, photos())
+
+
+def stir(model: BlurModel) -> None:
+    """Random heads in place of the careful start, and random stored sizes."""
+    random = torch.Generator().manual_seed(23)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=random) * 0.2)
+        if isinstance(model, DynamicBlur):
+            model.sizes.copy_(torch.rand(model.sizes.shape, generator=random) * (RAYS + 2) - 1)
+
+
+def force_size(model: DynamicBlur, size: float) -> None:
+    """Make the Mask CNN answer ``size`` everywhere, and remember that answer."""
+    with torch.no_grad():
+        model.mask.head.weight.zero_()
+        bias = model.mask.head.bias
+        assert bias is not None
+        bias.fill_((size - 1) / (RAYS - 1) - 0.5)
+        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding))
+
+
+def random_pixels(count: int = 80, seed: int = 24) -> Pixels:
+    random = torch.Generator().manual_seed(seed)
+    size = torch.tensor([CAMERA.width, CAMERA.height])
+    xy = (torch.rand(count, 2, generator=random) * size).floor() + 0.5
+    return Pixels(torch.randint(VIEWS, (count,), generator=random), xy)
+
+
+def kernel_of(model: BlurModel, pixels: Pixels, phase: Phase) -> Kernel:
+    return model.kernel(pixels, phase, torch.Generator().manual_seed(25))
+
+
+def random_colours(rays: int) -> Tensor:
+    return torch.rand(rays, 3, generator=torch.Generator().manual_seed(26))

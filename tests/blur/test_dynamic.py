@@ -1,0 +1,312 @@
+"""The Mask CNN: gates, gradients, and what it is taught."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.blur.models import (
+    ALL_OPEN_LEARNING,
+    CAMERA,
+    HARD,
+    HARD_LEARNING,
+    PHASES,
+    RAYS,
+    SMEARED,
+    SOFT,
+    SOFT_LEARNING,
+    VIEWS,
+    dynamic,
+    force_size,
+    kernel_of,
+    random_colours,
+    random_pixels,
+    stir,
+)
+from torch import Tensor
+
+from sharpfield.blur.dynamic import DynamicBlur, bilinear, open_gates
+from sharpfield.blur.kernel import Kernel, Phase, Pixels
+from sharpfield.blur.motions import displacements
+from sharpfield.geometry.rays import pixel_centres
+
+LEARNING = (ALL_OPEN_LEARNING, SOFT_LEARNING, HARD_LEARNING)
+
+
+def photo_loss(kernel: Kernel) -> Tensor:
+    """How far the blended random colours are from grey."""
+    return (kernel.blend(random_colours(len(kernel.pixel))) - 0.5).square().mean()
+
+
+def mask_gradients(model: DynamicBlur) -> dict[str, float]:
+    return {
+        name: 0.0 if parameter.grad is None else float(parameter.grad.abs().sum())
+        for name, parameter in model.mask.named_parameters()
+    }
+
+
+def wavering(size: float) -> DynamicBlur:
+    """A model whose CNN answers about ``size``, with every layer at work."""
+    model = dynamic()
+    force_size(model, size)
+    torch.nn.init.normal_(model.mask.head.weight, std=1e-3)
+    return model
+
+
+class TestGradients:
+    @pytest.mark.parametrize("size", [1.0, 3.0, RAYS])
+    @pytest.mark.parametrize("phase", LEARNING)
+    def test_the_photo_loss_alone_reaches_every_layer(self, phase: Phase, size: float) -> None:
+        """After hardening too, and from a mask that has closed or opened everything."""
+        model = wavering(size)
+        photo_loss(kernel_of(model, random_pixels(), phase)).backward()
+        gradients = mask_gradients(model)
+        assert all(gradient > 0 for gradient in gradients.values()), gradients
+
+    @pytest.mark.parametrize("size", [1.0, 3.0, RAYS])
+    @pytest.mark.parametrize("phase", LEARNING)
+    def test_the_mask_loss_alone_reaches_every_layer(self, phase: Phase, size: float) -> None:
+        model = wavering(size)
+        kernel = kernel_of(model, random_pixels(), phase)
+        model.mask_loss(kernel, random_colours(len(kernel.pixel)), 0.01).backward()
+        gradients = mask_gradients(model)
+        assert all(gradient > 0 for gradient in gradients.values()), gradients
+
+    def test_the_start_is_no_dead_end(self) -> None:
+        model = dynamic()
+        photo_loss(kernel_of(model, random_pixels(), HARD_LEARNING)).backward()
+        assert mask_gradients(model)["head.weight"] > 0
+
+    @pytest.mark.parametrize(("size", "flat"), [(-1e4, False), (1e4, True)])
+    def test_a_saturated_mask_is_still_called_back(self, size: float, flat: bool) -> None:
+        """However far the size ran away, the mask loss pulls it as hard as ever."""
+        model = dynamic()
+        force_size(model, size)
+        kernel = kernel_of(model, random_pixels(), HARD_LEARNING)
+        colours = random_colours(len(kernel.pixel))
+        if flat:
+            colours = torch.full_like(colours, 0.3)
+        model.mask_loss(kernel, colours, 1e-6).backward()
+        bias = model.mask.head.bias
+        assert bias is not None and bias.grad is not None
+        pull = -float(bias.grad)
+        assert pull < -0.1 if flat else pull > 0.1
+
+    @pytest.mark.parametrize("phase", [SOFT, HARD])
+    def test_other_steps_leave_the_mask_alone(self, phase: Phase) -> None:
+        model = wavering(3.0)
+        photo_loss(kernel_of(model, random_pixels(), phase)).backward()
+        assert set(mask_gradients(model).values()) == {0.0}
+
+    @pytest.mark.parametrize("phase", [SOFT, HARD, HARD_LEARNING])
+    def test_motions_and_weights_go_on_learning(self, phase: Phase) -> None:
+        model = wavering(4.0)
+        kernel = kernel_of(model, random_pixels(), phase)
+        (photo_loss(kernel) + kernel.poses.square().mean()).backward()
+        for name, parameter in model.motions.named_parameters():
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+class TestNoNaN:
+    @pytest.mark.parametrize("size", [-1e4, 0.0, 1e4])
+    @pytest.mark.parametrize("phase", PHASES)
+    def test_any_size(self, phase: Phase, size: float) -> None:
+        model = dynamic()
+        force_size(model, size)
+        kernel = kernel_of(model, random_pixels(), phase)
+        colours = random_colours(len(kernel.pixel))
+        loss = photo_loss(kernel) + model.mask_loss(kernel, colours, 0.01)
+        assert kernel.weights.isfinite().all() and loss.isfinite()
+        if not loss.requires_grad:
+            return
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+    @pytest.mark.parametrize("temperature", [1.0, 0.2, 0.0])
+    def test_gates_of_any_size(self, temperature: float) -> None:
+        size = torch.tensor([-1e4, -1.0, 0.0, 0.5, 1.5, 3.0, 1e4], requires_grad=True)
+        rank = torch.arange(RAYS).expand(len(size), RAYS)
+        gates, rendered = open_gates(size, rank, temperature, 0, True)
+        assert (gates >= 0).all() and (gates <= 1).all()
+        assert (gates[:, 0] == 1).all() and rendered[:, 0].all()
+        assert rendered[-1].all() and not rendered[0, 1:].any()
+        gates.square().sum().backward()
+        assert size.grad is not None and size.grad.isfinite().all()
+
+    @pytest.mark.parametrize("logit", [-1e4, -200.0, 0.0, 200.0, 1e4])
+    @pytest.mark.parametrize("size", [1.0, RAYS])
+    def test_any_weight_of_the_origin(self, logit: float, size: float) -> None:
+        """The origin may weigh next to nothing, or all, and be the only open ray."""
+        model = dynamic()
+        force_size(model, size)
+        with torch.no_grad():
+            model.motions.weight_head.bias[0] = logit
+        kernel = kernel_of(model, random_pixels(), HARD)
+        loss = photo_loss(kernel) + kernel.poses.square().mean()
+        assert kernel.weights.isfinite().all() and kernel.poses.isfinite().all()
+        sums = torch.zeros(kernel.pixels).index_add(0, kernel.pixel, kernel.weights)
+        torch.testing.assert_close(sums, torch.ones(kernel.pixels))
+        loss.backward()
+        for name, parameter in model.motions.named_parameters():
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+class TestGates:
+    @pytest.mark.parametrize("size", [1, 2, 4, RAYS])
+    def test_a_hard_kernel_of_size_n_is_the_n_smallest_motions(self, size: int) -> None:
+        model = dynamic()
+        stir(model)
+        model.sizes.fill_(size)
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, HARD)
+        assert (torch.bincount(kernel.pixel) == size).all()
+        assert torch.equal(kernel.rank.view(-1, size).sort().values[0], torch.arange(size))
+        assert torch.equal(kernel.rank, model.ranks()[pixels.view[kernel.pixel], kernel.motion])
+        weights = model.base_weights()[pixels.view[kernel.pixel], kernel.motion].view(-1, size)
+        torch.testing.assert_close(
+            kernel.weights.view(-1, size), weights / weights.sum(1, keepdim=True)
+        )
+
+    def test_closed_rays_are_not_rendered(self) -> None:
+        model = dynamic()
+        stir(model)
+        pixels = random_pixels()
+        rays = []
+        for phase in (HARD, SOFT):
+            for size in (1.0, 2.3, 4.8, RAYS + 3.0):
+                model.sizes.fill_(size)
+                rays.append(len(kernel_of(model, pixels, phase).pixel))
+        assert rays == sorted(rays[:4]) + sorted(rays[4:])
+        assert rays[0] == len(pixels) and rays[3] == rays[7] == len(pixels) * RAYS
+        assert rays[4] < len(pixels) * RAYS, "soft gates that are all but closed cost nothing"
+
+    def test_soft_gates_become_the_hard_ones(self) -> None:
+        size = torch.linspace(-1, RAYS + 1, 40)
+        rank = torch.arange(RAYS).expand(40, RAYS)
+        gates = [open_gates(size, rank, t, 0, True)[0] for t in (1.0, 0.3, 0.01, 0.0)]
+        errors = [float((gate - gates[-1]).abs().mean()) for gate in gates]
+        assert errors == sorted(errors, reverse=True)
+        assert errors[0] > 0.02 and errors[2] < 0.005
+        assert set(gates[-1].unique().tolist()) == {0.0, 1.0}
+
+    @pytest.mark.parametrize("phase", [SOFT_LEARNING, HARD_LEARNING])
+    def test_explored_pixels_have_all_rays(self, phase: Phase) -> None:
+        model = dynamic(mask_exploration=0.25)
+        force_size(model, 1.0)
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, phase)
+        counts = torch.bincount(kernel.pixel)
+        assert kernel.explored == len(pixels) // 4
+        assert (counts[: kernel.explored] == RAYS).all()
+        assert (counts[kernel.explored :] < RAYS).all()
+        chosen = kernel.pixel < kernel.explored
+        expected = model.base_weights()[pixels.view[: kernel.explored]]
+        torch.testing.assert_close(kernel.weights[chosen].view(-1, RAYS), expected)
+
+    def test_no_exploration_where_nothing_is_learnt(self) -> None:
+        model = dynamic(mask_exploration=0.25)
+        force_size(model, 1.0)
+        kernel = kernel_of(model, random_pixels(), HARD)
+        assert kernel.explored == 0 and len(kernel.pixel) == 80
+
+    def test_a_step_that_learns_renews_the_maps_of_its_views_only(self) -> None:
+        model = dynamic()
+        force_size(model, 4.0)
+        model.sizes.fill_(1.0)
+        pixels = random_pixels()
+        kernel_of(model, Pixels(pixels.view % 2 + 1, pixels.xy), HARD_LEARNING)
+        torch.testing.assert_close(model.sizes[1:3], torch.full_like(model.sizes[1:3], 4.0))
+        assert (model.sizes[[0, 3, 4]] == 1.0).all()
+
+
+class TestRanks:
+    def test_ranks_order_motions_by_displacement(self) -> None:
+        model = dynamic()
+        stir(model)
+        ranks = model.ranks()
+        assert (ranks[:, 0] == 0).all()
+        moved = displacements(model.motions.twists(), CAMERA, model.depth)
+        for view in range(VIEWS):
+            assert sorted(ranks[view].tolist()) == list(range(RAYS))
+            in_order = moved[view, ranks[view].argsort()[1:] - 1]
+            assert (in_order.diff() >= 0).all()
+
+
+class TestMap:
+    def test_map_and_kernel_rays_agree(self) -> None:
+        model = dynamic()
+        stir(model)
+        centres = pixel_centres(CAMERA)
+        for view in (0, 3):
+            pixels = Pixels(torch.full((len(centres),), view), centres)
+            kernel = kernel_of(model, pixels, HARD)
+            rendered = torch.zeros(len(centres), RAYS)
+            rendered[kernel.pixel, kernel.motion] = 1.0
+            mask = model.masks(view)
+            assert mask.shape == (RAYS, CAMERA.height, CAMERA.width)
+            size = bilinear(model.sizes, pixels.view, centres, CAMERA)
+            decided = ((size - 0.5) - (size - 0.5).round()).abs() > 1e-4
+            assert decided.float().mean() > 0.95 and 1.5 < rendered.sum(1).mean() < RAYS - 0.5
+            assert torch.equal(mask.flatten(1).t()[decided], rendered[decided])
+
+    def test_bilinear_reads_the_right_place(self) -> None:
+        maps = torch.zeros(2, 4, 6)
+        maps[1] = torch.arange(6.0) + 10 * torch.arange(4.0)[:, None]
+        x, y = torch.tensor([2.0, 6.0, 23.9, 0.1]), torch.tensor([2.0, 8.0, 15.9, 0.1])
+        read = bilinear(maps, torch.tensor([1, 1, 1, 1]), torch.stack([x, y], 1), CAMERA)
+        torch.testing.assert_close(read, torch.tensor([0.0, 16.0, 35.0, 0.0]))
+        assert bilinear(maps, torch.tensor([0]), torch.tensor([[9.0, 9.0]]), CAMERA) == 0
+
+
+class TestLessons:
+    def wanted(self, colours: Tensor, display_error: float = 1e-3) -> Tensor:
+        model = dynamic(mask_exploration=1.0)
+        stir(model)
+        kernel = kernel_of(model, random_pixels(20), HARD_LEARNING)
+        return model._wanted_sizes(kernel, colours, display_error)
+
+    def test_flat_colour_wants_the_origin_only(self) -> None:
+        assert (self.wanted(torch.full((20 * RAYS, 3), 0.4)) == 1).all()
+
+    def test_varying_colour_wants_many(self) -> None:
+        wanted = self.wanted(random_colours(20 * RAYS), 1e-6)
+        assert wanted.float().mean() > RAYS - 2 and wanted.max() <= RAYS
+
+    def test_noisy_fits_want_less(self) -> None:
+        colours = random_colours(20 * RAYS)
+        sizes = [self.wanted(colours, error).float().mean() for error in (1e-6, 1e-2, 1.0, 100.0)]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] > sizes[1] > sizes[2] and sizes[3] == 1
+
+    @pytest.mark.parametrize("bright", [1, 3, RAYS - 1])
+    def test_a_kernel_reaches_to_the_last_ray_that_matters(self, bright: int) -> None:
+        model = dynamic(mask_exploration=1.0)
+        kernel = kernel_of(model, random_pixels(20), HARD_LEARNING)
+        colours = torch.full((20 * RAYS, 3), 0.5)
+        colours[kernel.rank == bright] = 1.0
+        wanted = model._wanted_sizes(kernel, colours, 1e-4)
+        assert (wanted > bright).all() and (wanted <= RAYS).all()
+
+    def test_without_explored_pixels_there_is_no_lesson(self) -> None:
+        model = dynamic()
+        stir(model)
+        kernel = kernel_of(model, random_pixels(), HARD)
+        assert model.mask_loss(kernel, random_colours(len(kernel.pixel)), 0.01) == 0
+
+    @pytest.mark.parametrize("start", [1.0, RAYS])
+    def test_the_mask_learns_which_views_are_smeared(self, start: float) -> None:
+        """From a closed mask as from an open one: closed rays open again where they matter."""
+        model = wavering(start)
+        optimiser = torch.optim.Adam(model.mask.parameters(), lr=2e-2)
+        pixels = random_pixels()
+        smeared = pixels.view >= SMEARED
+        for _ in range(80):
+            kernel = kernel_of(model, pixels, HARD_LEARNING)
+            colours = random_colours(len(kernel.pixel))
+            colours[~smeared[kernel.pixel]] = 0.4
+            optimiser.zero_grad()
+            model.mask_loss(kernel, colours, 1e-5).backward()
+            optimiser.step()
+        counts = torch.bincount(kernel_of(model, pixels, HARD).pixel).float()
+        assert counts[~smeared].mean() < 1.5
+        assert counts[smeared].mean() > 4

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.train.small_scene import CAMERA, STEPS, VIEWS, small_config, small_scene
+from torch import Tensor
+
+from sharpfield.config import BlurName, Config
+from sharpfield.scene.scene import Scene
+from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
+from sharpfield.train.pixel_sampler import PixelSampler
+from sharpfield.train.schedule import phase_at, rate_at
+from sharpfield.train.trainer import Trainer
+
+CPU = torch.device("cpu")
+MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic")
+
+
+def trained(scene: Scene, config: Config, steps: int) -> Trainer:
+    trainer = Trainer(scene, config, CPU)
+    for _ in range(steps):
+        trainer.step()
+    return trainer
+
+
+def assert_same_training(ours: Trainer, theirs: Trainer) -> None:
+    """Every tensor and every number, bit for bit."""
+    a, b = ours.tensors(), theirs.tensors()
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    assert ours.state() == theirs.state()
+
+
+class TestPixelSampler:
+    def photos(self) -> Tensor:
+        return torch.rand(VIEWS, CAMERA.height, CAMERA.width, 3)
+
+    def test_colours_are_those_of_the_photo_at_the_pixel(self) -> None:
+        photos = self.photos()
+        pixels, colours = PixelSampler(photos).draw(500, torch.Generator().manual_seed(0))
+        corner = pixels.xy - 0.5
+        assert torch.equal(corner, corner.floor())
+        column, row = corner.long().unbind(1)
+        assert torch.equal(colours, photos[pixels.view, row, column])
+
+    def test_every_pixel_of_every_view_can_be_drawn(self) -> None:
+        pixels, _ = PixelSampler(self.photos()[:2, :4, :5]).draw(2000, torch.Generator())
+        seen = torch.cat([pixels.view[:, None], (pixels.xy - 0.5).long()], dim=1).unique(dim=0)
+        assert torch.equal(
+            seen, torch.cartesian_prod(torch.arange(2), torch.arange(5), torch.arange(4))
+        )
+
+    @pytest.mark.parametrize(("asked", "seen"), [(1, 1), (3, 3), (6, 6), (100, 6)])
+    def test_a_few_views(self, asked: int, seen: int) -> None:
+        sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
+        drawn = [sampler.draw(300, generator, views=asked)[0].view.unique() for _ in range(20)]
+        assert all(len(views) == seen for views in drawn)
+        assert len(torch.cat(drawn).unique()) == VIEWS
+
+    def test_the_generator_is_its_whole_state(self) -> None:
+        sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
+        sampler.draw(10, generator, views=2)
+        state = generator.get_state()
+        first, _ = sampler.draw(10, generator)
+        second, _ = PixelSampler(sampler.photos).draw(10, torch.Generator().set_state(state))
+        assert torch.equal(first.view, second.view) and torch.equal(first.xy, second.xy)
+
+
+class TestSchedule:
+    def test_twelve_steps_cross_all_phases(self) -> None:
+        config = small_config("dynamic")
+        phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]
+        kinds = [
+            "warm" if not p.kernel_open else "open" if not p.mask_open else
+            "soft" if p.temperature > 0 else "hard" for p in phases
+        ]  # fmt: skip
+        assert kinds == ["warm"] * 2 + ["open"] * 3 + ["soft"] * 4 + ["hard"] * 3
+        assert [step for step in range(STEPS) if phases[step].learn_mask] == [4, 6, 8, 10]
+        soft = [phase.temperature for phase in phases if phase.temperature > 0]
+        assert soft == sorted(soft, reverse=True) and len(set(soft)) == 4
+
+    def test_only_dynamic_learns_a_mask(self) -> None:
+        for model in ("none", "rigid"):
+            config = small_config(model)
+            assert not any(phase_at(s / STEPS, s, config).learn_mask for s in range(STEPS))
+
+    def test_rates_decay_to_their_final_share(self) -> None:
+        config = small_config("none")
+        rates = [rate_at(progress, config) for progress in (0.0, 0.5, 1.0)]
+        assert rates[0] == 1.0 and rates[2] == pytest.approx(config.train.final_rate)
+        assert rates[1] == pytest.approx(config.train.final_rate**0.5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+class TestEveryModel:
+    def test_a_run_is_bit_identical_when_repeated(self, tmp_path: Path, model: BlurName) -> None:
+        scene, config = small_scene(tmp_path), small_config(model)
+        first, second = (trained(scene, config, STEPS) for _ in range(2))
+        assert first.share_done == 1.0
+        assert_same_training(first, second)
+
+    def test_a_resumed_run_equals_an_uninterrupted_one(
+        self, tmp_path: Path, model: BlurName
+    ) -> None:
+        scene, config = small_scene(tmp_path), small_config(model)
+        whole = trained(scene, config, STEPS)
+        half = trained(scene, config, STEPS // 2)
+        save_checkpoint(tmp_path, half.progress.step, half.tensors(), half.state())
+        resumed = Trainer(scene, config, CPU)
+        checkpoint = load_checkpoint(tmp_path, resumed.expected_shapes())
+        assert checkpoint is not None
+        torch.rand(5)
+        resumed.compile()
+        resumed.restore(checkpoint)
+        assert_same_training(resumed, half)
+        for _ in range(STEPS // 2):
+            resumed.step()
+        assert_same_training(resumed, whole)
+
+    def test_compilation_leaves_no_trace(self, tmp_path: Path, model: BlurName) -> None:
+        scene, config = small_scene(tmp_path), small_config(model)
+        compiled = Trainer(scene, config, CPU)
+        compiled.compile()
+        assert_same_training(compiled, Trainer(scene, config, CPU))
+        assert all(parameter.grad is None for parameter in compiled.model.parameters())
+
+    def test_everything_learns(self, tmp_path: Path, model: BlurName) -> None:
+        scene, config = small_scene(tmp_path), small_config(model)
+        before = {k: v.clone() for k, v in Trainer(scene, config, CPU).model.named_parameters()}
+        after = dict(trained(scene, config, STEPS).model.named_parameters())
+        assert [name for name in before if torch.equal(before[name], after[name])] == []
+
+    def test_seeds_differ(self, tmp_path: Path, model: BlurName) -> None:
+        scene = small_scene(tmp_path)
+        first, second = (trained(scene, small_config(model, seed=seed), 1) for seed in (0, 1))
+        assert not torch.equal(first.model.field.table, second.model.field.table)
+        assert not torch.equal(first.generator.get_state(), second.generator.get_state())
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("model", ["rigid", "dynamic"])
+def test_batches_of_real_size_are_bit_identical_too(tmp_path: Path, model: BlurName) -> None:
+    """Large enough that torch adds up gradients on several threads."""
+    scene, config = small_scene(tmp_path), small_config(model, steps=6, samples=80_000)
+    first, second = (trained(scene, config, 5) for _ in range(2))
+    assert first.progress.rays / 5 > 4000
+    assert_same_training(first, second)
+
+
+def test_training_fits_the_photos(tmp_path: Path) -> None:
+    scene = small_scene(tmp_path)
+    same = [dataclasses.replace(view, photo=scene.views[1].photo) for view in scene.views]
+    still = [dataclasses.replace(view, pose=scene.views[1].pose) for view in same]
+    scene = dataclasses.replace(scene, views=tuple(still))
+    config = small_config("none", steps=150, samples=6000)
+    trainer = Trainer(scene, config, CPU)
+    losses = [trainer.step().loss for _ in range(150)]
+    assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:5])
+    seen = trainer.model.render(CAMERA, scene.views[1].pose)
+    assert seen.colour.shape == (16, 24, 3) and seen.depth.shape == (16, 24)
+    assert seen.colour.min() >= 0 and seen.colour.max() <= 1
+    error = float(((seen.colour - scene.views[1].photo) ** 2).mean())
+    assert error < 0.5 * float(np.var(scene.views[1].photo))
+
+
+def test_held_out_photos_never_touch_training(tmp_path: Path) -> None:
+    scene, config = small_scene(tmp_path), small_config("dynamic")
+    hidden = dataclasses.replace(scene.views[0], photo=1 - scene.views[0].photo)
+    other = dataclasses.replace(scene, views=(hidden, *scene.views[1:]))
+    assert_same_training(trained(scene, config, STEPS), trained(other, config, STEPS))
+
+
+def test_progress_counts_what_was_rendered(tmp_path: Path) -> None:
+    scene = small_scene(tmp_path)
+    none = trained(scene, small_config("none"), STEPS).progress
+    assert none.step == STEPS and none.rays_per_pixel == 1.0
+    rigid = trained(scene, small_config("rigid", motions=4), STEPS).progress
+    assert 1.0 < rigid.rays_per_pixel <= 5.0 and rigid.kernel_size == 5.0
+    assert rigid.rays <= rigid.samples <= 16 * rigid.rays
+
+
+def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
+    """A step costs about the configured samples, whatever the size of the kernels."""
+    scene, config = small_scene(tmp_path), small_config("dynamic", samples=20_000)
+    trainer = trained(scene, config, 9)
+    pixels = []
+    for size in (5.0, 1.0):
+        trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
+        trainer.progress.kernel_size = size
+        trainer.progress.step = 9
+        before = dataclasses.replace(trainer.progress)
+        result = trainer.step()
+        pixels.append(trainer.progress.pixels - before.pixels)
+        assert 0.7 * 20_000 < result.samples < 1.3 * 20_000
+    assert pixels[1] > 4 * pixels[0]
+
+
+def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:
+    trainer = Trainer(small_scene(tmp_path), small_config("none"), CPU)
+    trainer.sampler.photos[:] = torch.nan
+    with pytest.raises(FloatingPointError, match="step 0"):
+        trainer.step()
