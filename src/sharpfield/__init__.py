@@ -2,8 +2,9 @@
 
 import os
 
-# Threads that spin while they wait starve each other on a shared machine: with one other busy
-# process on two cores, training was three to ten times slower. Must be set before torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP threads that spin while they wait starve each other as soon as another process is busy
+# (training was 10 times slower), threads that sleep at once cost a third on a quiet machine:
+# spin for some microseconds, then sleep. Must be set before torch loads.
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 __version__ = "0.1.0"

@@ -70,7 +70,7 @@ class BlurConfig:
 class TrainConfig:
     """The training loop."""
 
-    samples: int = 32768
+    samples: int = 65536
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
     time_budget: float = 0.0
     """Training seconds; 0: use ``steps``. Set-up, compilation and evaluation are not counted."""

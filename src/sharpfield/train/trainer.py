@@ -48,6 +48,7 @@ class Trainer:
 
     def __init__(self, scene: Scene, config: Config, device: torch.device) -> None:
         self.config, self.device = config, device
+        torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.model = Model(scene, config).to(device)
