@@ -7,6 +7,7 @@ from typing import Literal
 
 BlurName = Literal["none", "rigid", "dynamic"]
 FieldName = Literal["hashgrid"]
+OrderName = Literal["spread", "size"]
 ToneName = Literal["none", "gamma"]
 
 
@@ -54,11 +55,13 @@ class BlurConfig:
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
-    mask_tolerance: float = 0.5
+    order: OrderName = "spread"
+    """Order in which gates open. spread: any few span the whole path. size: small motions first."""
+    mask_tolerance: float = 0.3
     """A ray is closed when that changes the pixel by less than this times the usual residual."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
-    mask_every: int = 4
+    mask_every: int = 2
     """The Mask CNN learns at every n-th step."""
     mask_views: int = 4
     """Views that a mask step looks at."""
@@ -88,7 +91,7 @@ class TrainConfig:
     """Adam rate of the heads."""
     blur_rate: float = 2e-3
     """Adam rate of the motions and weights."""
-    mask_rate: float = 2e-3
+    mask_rate: float = 4e-3
     """Adam rate of the Mask CNN."""
     final_rate: float = 0.05
     """All rates decay exponentially to this share."""

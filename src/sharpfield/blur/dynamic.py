@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels, packed_kernel
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import displacements
+from sharpfield.blur.motions import displacements, rank_by_size, rank_by_spread
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
@@ -47,16 +47,24 @@ class DynamicBlur(RigidBlur):
         self.rays = config.motions + 1
         self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
         with torch.no_grad():
-            sizes = self.mask(torch.arange(len(poses)), self.motions.embedding)
+            everything = torch.arange(len(poses))
+            sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
         self._learned_sizes: Tensor | None = None
 
     def ranks(self) -> Int[Tensor, "views motions"]:
-        """Rank of each motion by image displacement, 0 for the origin."""
+        """Rank of each motion, 0 for the origin: the order in which gates open."""
         with torch.no_grad():
             moved = displacements(self.motions.twists(), self.camera, self.depth)
-            order = F.pad(moved, (1, 0), value=-1.0).argsort(dim=1, stable=True)
-        return order.argsort(dim=1)
+            spread = self.config.order == "spread"
+            return rank_by_spread(moved) if spread else rank_by_size(moved)
+
+    def _extent(self) -> Float[Tensor, "views 3 3"]:
+        """Root mean square displacement of each view's motions at nine points, in pixels."""
+        with torch.no_grad():
+            moved = displacements(self.motions.twists(), self.camera, self.depth)
+        x_major = moved.unflatten(2, (3, 3, 2)).square().sum(-1).mean(1).sqrt()
+        return x_major.transpose(1, 2)
 
     def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
         if not (phase.kernel_open and (phase.mask_open or phase.learn_mask)):
@@ -75,7 +83,7 @@ class DynamicBlur(RigidBlur):
         """Kernel sizes of pixels, from fresh maps of the ``learning`` views or from stored maps."""
         if learning is None:
             return bilinear(self.sizes, pixels.view, pixels.xy, self.camera)
-        maps = self.mask(learning, self.motions.embedding[learning])
+        maps = self.mask(learning, self.motions.embedding[learning], self._extent()[learning])
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)

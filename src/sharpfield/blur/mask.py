@@ -11,6 +11,9 @@ from sharpfield.blur.tone import to_linear
 
 EVIDENCE_CHANNELS = 7
 
+EXTENT_UNIT = 4.0
+"""Pixels of spread that the CNN sees as one."""
+
 SHRINK = 2
 """The CNN looks at the photo at this fraction of its size, and its first layer halves it again."""
 
@@ -30,7 +33,7 @@ class MaskNetwork(nn.Module):
         super().__init__()
         self.rays = rays
         self.register_buffer("evidence", blur_evidence(photos), persistent=False)
-        self.look = nn.Conv2d(EVIDENCE_CHANNELS, channels, 5, stride=2, padding=2)
+        self.look = nn.Conv2d(EVIDENCE_CHANNELS + 2, channels, 5, stride=2, padding=2)
         self.near = nn.Conv2d(channels, channels, 3, padding=1)
         self.wide = nn.Conv2d(channels, channels, 3, padding=2, dilation=2)
         self.modulate = nn.Linear(embedding, 2 * channels)
@@ -39,11 +42,22 @@ class MaskNetwork(nn.Module):
         nn.init.constant_(self.head.bias, 0.5)
 
     def __call__(
-        self, views: Int[Tensor, " views"], embedding: Float[Tensor, "views code"]
+        self,
+        views: Int[Tensor, " views"],
+        embedding: Float[Tensor, "views code"],
+        extent: Float[Tensor, "views 3 3"],
     ) -> Float[Tensor, "views rows columns"]:
-        """Size maps of ``views``, at a quarter of the photo's resolution."""
+        """Size maps of ``views``, at a quarter of the photo's resolution.
+
+        ``extent`` is how far the view's motions spread in pixels, from corner to corner: with it,
+        what the CNN learns of one view holds for all.
+        """
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
-        x = F.relu(self.look(self.evidence[views]))
+        seen = self.evidence[views]
+        spread = F.interpolate(
+            extent[:, None] / EXTENT_UNIT, size=seen.shape[-2:], mode="bilinear", align_corners=True
+        )
+        x = F.relu(self.look(torch.cat([seen, spread, spread * seen[:, 3:4]], dim=1)))
         x = F.relu(self.near(x) * (1.0 + scale) + shift)
         x = F.relu(self.wide(x)) + x
         return 1.0 + (self.rays - 1) * (0.5 + self.head(x)[:, 0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpfield.config import BlurConfig
@@ -101,8 +101,8 @@ def bernstein(motions: int, points: int) -> Float[Tensor, "motions points"]:
 
 def displacements(
     twists: Float[Tensor, "views motions 6"], camera: Camera, depth: float
-) -> Float[Tensor, "views motions"]:
-    """Image displacement of each motion in pixels: root mean square over the photo, at ``depth``."""
+) -> Float[Tensor, "views motions coordinates"]:
+    """Image displacements of each motion in pixels, at nine points of the photo at ``depth``."""
     x = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.width
     y = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.height
     points = camera_directions(torch.cartesian_prod(x, y), camera) * depth
@@ -111,4 +111,27 @@ def displacements(
     seen = (rotation.transpose(-1, -2) @ (points - translation)[..., None])[..., 0]
     slope = seen[..., :2] / seen[..., 2:] - points[:, :2] / points[:, 2:]
     focal = slope.new_tensor([camera.focal_x, camera.focal_y])
-    return ((slope * focal) ** 2).sum(-1).mean(-1).sqrt()
+    return (slope * focal).flatten(2)
+
+
+def rank_by_size(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tensor, "views ranks"]:
+    """Ranks from small to large displacement; rank 0 is the origin, which stands in front."""
+    size = F.pad(moved.square().mean(-1), (1, 0), value=-1.0)
+    return size.argsort(dim=1, stable=True).argsort(dim=1)
+
+
+def rank_by_spread(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tensor, "views ranks"]:
+    """Ranks by farthest points: any first n motions, the origin being the first, span the path."""
+    place = F.pad(moved, (0, 0, 1, 0))
+    views, rays = place.shape[:2]
+    nearest = (place - place[:, :1]).square().sum(-1)
+    nearest[:, 0] = -1.0
+    rank = torch.zeros(views, rays, dtype=torch.int64, device=moved.device)
+    row = torch.arange(views, device=moved.device)
+    for n in range(1, rays):
+        chosen = nearest.argmax(dim=1)
+        rank[row, chosen] = n
+        nearest = torch.minimum(nearest, (place - place[row, chosen][:, None]).square().sum(-1))
+        nearest[rank > 0] = -1.0
+        nearest[:, 0] = -1.0
+    return rank
