@@ -59,9 +59,9 @@ DYNAMIC = Row("dynamic", ("blur.model=dynamic",))
 SUITES = {
     "toy": Suite(
         "fast",
-        ("train.time_budget=60", "blur.motions=12"),
+        ("train.time_budget=60",),
         (DYNAMIC, NONE, RIGID_7, RIGID_4, RIGID_12),
-        (0, 1, 2),
+        (0, 1),
     ),
     "blurball": Suite(
         "default", ("train.time_budget=600", "scene.downscale=2"), (DYNAMIC, NONE), (0,)

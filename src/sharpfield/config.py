@@ -45,7 +45,7 @@ class BlurConfig:
 
     model: BlurName = "dynamic"
     """none: plain NeRF. rigid: DP-NeRF's rigid kernel. dynamic: rigid, sized per pixel by a CNN."""
-    motions: int = 12
+    motions: int = 8
     """Rigid motions besides the origin ray, 1 or more. Time of rigid is proportional to it."""
     embedding: int = 64
     """Width of the code that describes a view."""
@@ -56,9 +56,9 @@ class BlurConfig:
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     order: OrderName = "spread"
-    """Order in which gates open. spread: any few span the whole path. size: small motions first."""
-    mask_tolerance: float = 0.3
-    """A ray is closed when that changes the pixel by less than this times the usual residual."""
+    """Order in which gates open. spread: any few sample the whole path. size: small motions first."""
+    mask_tolerance: float = 0.015
+    """Rays are closed while that changes the pixel by less than this, in display colours."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
     mask_every: int = 2
@@ -81,9 +81,9 @@ class TrainConfig:
     """Optimiser steps when there is no time budget."""
     warmup: float = 0.15
     """Share of training as plain NeRF, before the kernel starts."""
-    settle: float = 0.4
+    settle: float = 0.3
     """Share of training after which the Mask CNN takes over; until then all rays are open."""
-    harden: float = 0.7
+    harden: float = 0.5
     """Share of training after which gates are exactly 0 or 1."""
     table_rate: float = 2e-2
     """Adam rate of the hash table."""

@@ -25,6 +25,6 @@ def preset(name: str) -> Config:
             config,
             train=replace(config.train, time_budget=60.0),
             hashgrid=replace(config.hashgrid, log2_entries=16),
-            blur=replace(config.blur, motions=8),
+            blur=replace(config.blur, motions=7),
         )
     raise InputError(f"--preset {name}: no such preset; use {' or '.join(PRESETS)}")

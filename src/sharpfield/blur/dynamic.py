@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels, packed_kernel
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import displacements, rank_by_size, rank_by_spread
+from sharpfield.blur.motions import displacements, rank_by_halving, rank_by_size
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
@@ -25,14 +25,15 @@ SURROGATE_TEMPERATURE = 1.5
 class DynamicBlur(RigidBlur):
     """A kernel whose size is decided per pixel; rays that the mask closes are never rendered.
 
-    The motions of a view are ranked from small to large image displacement. A pixel of size n
-    keeps the origin ray and the motions of rank below n, weights made to sum to one. The CNN
-    is taught on pixels whose rays are all rendered: a ray should be closed when closing it, and
-    all after it, changes the pixel by less than the photo's usual residual. This criterion
-    knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
+    The motions of a view are ranked so that any first few sample its whole path. A pixel of size
+    n keeps the origin ray and the motions of rank below n, weights made to sum to one. The CNN is
+    taught on pixels whose rays are all rendered: a ray should be closed when closing it, and all
+    after it, changes the pixel by less than a tolerance. This criterion knows nothing of the
+    fit, so that a bad start cannot talk the mask into closing everything.
     """
 
     sizes: Float[Tensor, "views rows columns"]
+    _halving: Int[Tensor, " motions"]
 
     def __init__(
         self,
@@ -50,14 +51,15 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
+        self.register_buffer("_halving", rank_by_halving(config.motions), persistent=False)
         self._learned_sizes: Tensor | None = None
 
     def ranks(self) -> Int[Tensor, "views motions"]:
         """Rank of each motion, 0 for the origin: the order in which gates open."""
+        if self.config.order == "spread":
+            return self._halving.expand(len(self.poses), self.rays)
         with torch.no_grad():
-            moved = displacements(self.motions.twists(), self.camera, self.depth)
-            spread = self.config.order == "spread"
-            return rank_by_spread(moved) if spread else rank_by_size(moved)
+            return rank_by_size(displacements(self.motions.twists(), self.camera, self.depth))
 
     def _extent(self) -> Float[Tensor, "views 3 3"]:
         """Root mean square displacement of each view's motions at nine points, in pixels."""
@@ -88,13 +90,18 @@ class DynamicBlur(RigidBlur):
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)
 
+    def costs(self, phase: Phase) -> Float[Tensor, " views"]:
+        if not phase.mask_open:
+            return super().costs(phase)
+        return self.sizes.clamp(1.0, self.rays).mean((1, 2))
+
     def mask_loss(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, ""]:
         if kernel.explored == 0 or self._learned_sizes is None:
-            return super().mask_loss(kernel, colours, display_error)
+            return super().mask_loss(kernel, colours)
         count = kernel.explored * self.rays
-        wanted = self._wanted_sizes(kernel, colours[:count], display_error)
+        wanted = self._wanted_sizes(kernel, colours[:count])
         ladder = torch.arange(1, self.rays, device=wanted.device)
         logits = self._learned_sizes[:, None] - ladder - 0.5
         target = (wanted[:, None] > ladder).float()
@@ -102,9 +109,9 @@ class DynamicBlur(RigidBlur):
 
     @torch.no_grad()
     def _wanted_sizes(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
     ) -> Int[Tensor, " explored"]:
-        """Fewest rays per explored pixel beyond which the colour changes less than the noise."""
+        """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
         shape = (kernel.explored, self.rays)
         rank = kernel.rank[: len(colours)].view(shape)
         order = rank.argsort(dim=1)
@@ -113,7 +120,7 @@ class DynamicBlur(RigidBlur):
         summed = (weights[..., None] * colour).cumsum(1) / weights.cumsum(1)[..., None]
         display = gamma_curve(summed)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
-        too_few = change > self.config.mask_tolerance**2 * display_error
+        too_few = change > self.config.mask_tolerance**2
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:

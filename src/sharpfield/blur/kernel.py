@@ -89,12 +89,16 @@ class BlurModel(nn.Module, ABC):
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         """The mask over a whole photo: gates in [0, 1] per motion; the origin's gate is 1."""
 
+    def costs(self, phase: Phase) -> Float[Tensor, " views"]:
+        """Expected kernel rays per pixel of each view."""
+        return self.poses.new_ones(len(self.poses))
+
     def mask_loss(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"], display_error: float
+        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, ""]:
         """What the mask is taught by the rays just rendered, beside the photo; zero by default.
 
-        ``colours`` are linear and detached; ``display_error`` is the usual squared residual.
+        ``colours`` are linear and detached.
         """
         return colours.new_zeros(())
 

@@ -120,18 +120,25 @@ def rank_by_size(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tenso
     return size.argsort(dim=1, stable=True).argsort(dim=1)
 
 
-def rank_by_spread(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tensor, "views ranks"]:
-    """Ranks by farthest points: any first n motions, the origin being the first, span the path."""
-    place = F.pad(moved, (0, 0, 1, 0))
-    views, rays = place.shape[:2]
-    nearest = (place - place[:, :1]).square().sum(-1)
-    nearest[:, 0] = -1.0
-    rank = torch.zeros(views, rays, dtype=torch.int64, device=moved.device)
-    row = torch.arange(views, device=moved.device)
-    for n in range(1, rays):
-        chosen = nearest.argmax(dim=1)
-        rank[row, chosen] = n
-        nearest = torch.minimum(nearest, (place - place[row, chosen][:, None]).square().sum(-1))
-        nearest[rank > 0] = -1.0
-        nearest[:, 0] = -1.0
+def rank_by_halving(motions: int) -> Int[Tensor, " ranks"]:
+    """Ranks by van der Corput's sequence along the path: rank 0 is the origin in its middle.
+
+    Any first n motions spread over the whole path like a quadrature rule: 1/4, 3/4, 1/8, 5/8, ...
+    """
+    free = list(range(motions))
+    rank = torch.zeros(motions + 1, dtype=torch.int64)
+    for place in range(1, motions + 1):
+        wanted = _van_der_corput(place + 1) * motions - 0.5
+        nearest = min(free, key=lambda k: abs(k - wanted))
+        free.remove(nearest)
+        rank[nearest + 1] = place
     return rank
+
+
+def _van_der_corput(index: int) -> float:
+    """The bits of ``index``, mirrored at the binary point."""
+    value, unit = 0.0, 0.5
+    while index:
+        value += unit * (index & 1)
+        index, unit = index >> 1, unit / 2
+    return value

@@ -40,6 +40,10 @@ class RigidBlur(BlurModel):
         rank = torch.arange(weights.shape[1], device=weights.device).expand(gates.shape)
         return packed_kernel(pixels.view, gates, weights, poses, gates > 0, rank)
 
+    def costs(self, phase: Phase) -> Float[Tensor, " views"]:
+        rays = self.motions.motions + 1 if phase.kernel_open else 1
+        return self.poses.new_full((len(self.poses),), float(rays))
+
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         shape = (self.motions.motions + 1, self.camera.height, self.camera.width)
         return self.poses.new_ones(shape)

@@ -16,13 +16,22 @@ class PixelSampler:
         self.photos = photos
 
     def draw(
-        self, count: int, generator: torch.Generator, views: int | None = None
+        self,
+        count: int,
+        generator: torch.Generator,
+        shares: Float[Tensor, " views"],
+        views: int | None = None,
     ) -> tuple[Pixels, Float[Tensor, "pixels 3"]]:
-        """``count`` pixels and their display colours, from all views or from a few random ones."""
+        """``count`` pixels and their display colours.
+
+        Views are drawn in proportion to ``shares``, or evenly from ``views`` random ones.
+        """
         total, height, width = self.photos.shape[:3]
-        view = torch.randint(total, (count,), generator=generator)
         if views is not None and views < total:
-            view = torch.randperm(total, generator=generator)[:views][view % views]
+            few = torch.randperm(total, generator=generator)[:views]
+            view = few[torch.randint(views, (count,), generator=generator)]
+        else:
+            view = torch.multinomial(shares.cpu(), count, replacement=True, generator=generator)
         row = torch.randint(height, (count,), generator=generator)
         column = torch.randint(width, (count,), generator=generator)
         device = self.photos.device

@@ -28,7 +28,6 @@ def train_step(
     pixels: Pixels,
     photo_colours: Float[Tensor, "pixels 3"],
     phase: Phase,
-    display_error: float,
     generator: torch.Generator,
 ) -> StepResult:
     """Fit one batch of pixels; ``photo_colours`` are display colours."""
@@ -38,7 +37,7 @@ def train_step(
     rendered = model.renderer(model.field, rays, offsets)
     predicted = model.display(kernel.blend(rendered.colour))
     photo_loss = ((predicted - photo_colours) ** 2).mean()
-    mask_loss = model.blur.mask_loss(kernel, rendered.colour.detach(), display_error)
+    mask_loss = model.blur.mask_loss(kernel, rendered.colour.detach())
     optimiser.zero_grad(set_to_none=True)
     (photo_loss + mask_loss).backward()
     optimiser.step()

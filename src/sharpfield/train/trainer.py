@@ -67,7 +67,9 @@ class Trainer:
 
     def compile(self) -> None:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
-        pixels, colours = self.sampler.draw(SMALLEST_BATCH, torch.Generator().manual_seed(0))
+        shares = torch.ones(len(self.sampler.photos))
+        generator = torch.Generator().manual_seed(0)
+        pixels, colours = self.sampler.draw(SMALLEST_BATCH, generator, shares)
         for phase in (WARM_UP, Phase(kernel_open=True)):
             kernel = self.model.blur.kernel(pixels, phase, torch.Generator())
             rays = self.model.kernel_rays(pixels, kernel)
@@ -82,13 +84,13 @@ class Trainer:
         set_rates(self.optimiser, rate_at(self.share_done, config))
         phase = phase_at(self.share_done, progress.step, config)
         count = self._pixels_per_step(phase)
-        pixels, colours = self.sampler.draw(
-            count, self.generator, config.blur.mask_views if phase.learn_mask else None
-        )
+        # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
+        shares = 1.0 / self.model.blur.costs(phase)
+        views = config.blur.mask_views if phase.learn_mask else None
+        pixels, colours = self.sampler.draw(count, self.generator, shares, views)
         result = train_step(
-            self.model, self.optimiser, pixels, colours, phase, progress.display_error,
-            self.generator,
-        )  # fmt: skip
+            self.model, self.optimiser, pixels, colours, phase, self.generator
+        )
         self._account(result, count, phase)
         if progress.step % OCCUPANCY_EVERY == 0:
             occupancy = self.model.renderer.occupancy
