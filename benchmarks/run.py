@@ -59,7 +59,7 @@ DYNAMIC = Row("dynamic", ("blur.model=dynamic",))
 SUITES = {
     "toy": Suite(
         "fast",
-        ("train.time_budget=60",),
+        ("train.time_budget=0", "train.steps=1200"),
         (DYNAMIC, NONE, RIGID_7, RIGID_4, RIGID_12),
         (0, 1),
     ),

@@ -17,6 +17,7 @@ LEVELS = (
     {"files"},
     {"settings"},
     {"config"},
+    {"presets"},
     {"geometry"},
     {"scene", "ops"},
     {"fields"},

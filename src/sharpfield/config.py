@@ -17,7 +17,7 @@ class HashGridConfig:
 
     levels: int = 8
     """Resolution levels, 1 or more. Time per sample is proportional to it."""
-    log2_entries: int = 18
+    log2_entries: int = 17
     """Table rows per level as a power of two, 10-24. Memory: 8 bytes x 4 (Adam) x rows x levels."""
     coarsest: int = 16
     """Cells per axis of the coarsest level."""

@@ -29,14 +29,14 @@ HARD_LEARNING = Phase(kernel_open=True, mask_open=True, learn_mask=True)
 PHASES = (WARM, ALL_OPEN, ALL_OPEN_LEARNING, SOFT, SOFT_LEARNING, HARD, HARD_LEARNING)
 
 
-def config(**changes: float) -> BlurConfig:
+def config(**changes: float | str) -> BlurConfig:
     given = {
         "motions": MOTIONS,
         "embedding": 8,
         "path_points": 4,
         "freedom": 0.5,
         "start_pixels": 1.0,
-        "mask_tolerance": 0.5,
+        "mask_tolerance": 0.03,
         "mask_channels": 6,
         "mask_exploration": 0.25,
     }
@@ -67,7 +67,7 @@ def rigid(seed: int = 0, **changes: float) -> RigidBlur:
     return RigidBlur(given_poses(), config(**changes), CAMERA, DEPTH)
 
 
-def dynamic(seed: int = 0, **changes: float) -> DynamicBlur:
+def dynamic(seed: int = 0, **changes: float | str) -> DynamicBlur:
     torch.manual_seed(seed)
     return DynamicBlur(given_poses(), config(**changes), CAMERA, DEPTH, photos())
 
@@ -89,7 +89,12 @@ def force_size(model: DynamicBlur, size: float) -> None:
         bias = model.mask.head.bias
         assert bias is not None
         bias.fill_((size - 1) / (RAYS - 1) - 0.5)
-        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding))
+        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding, model.extents()))
+
+
+def root_mean_square(moved: Tensor) -> Tensor:
+    """Size of displacements over the points of a photo: (views, motions), in pixels."""
+    return moved.unflatten(2, (-1, 2)).square().sum(-1).mean(-1).sqrt()
 
 
 def random_pixels(count: int = 80, seed: int = 24) -> Pixels:

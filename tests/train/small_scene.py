@@ -62,7 +62,7 @@ def small_config(
             path_points=4,
             freedom=0.3,
             start_pixels=1.0,
-            mask_tolerance=0.5,
+            mask_tolerance=0.03,
             mask_channels=6,
             mask_every=2,
             mask_views=3,

@@ -61,7 +61,7 @@ class DynamicBlur(RigidBlur):
         with torch.no_grad():
             return rank_by_size(displacements(self.motions.twists(), self.camera, self.depth))
 
-    def _extent(self) -> Float[Tensor, "views 3 3"]:
+    def extents(self) -> Float[Tensor, "views 3 3"]:
         """Root mean square displacement of each view's motions at nine points, in pixels."""
         with torch.no_grad():
             moved = displacements(self.motions.twists(), self.camera, self.depth)
@@ -85,7 +85,7 @@ class DynamicBlur(RigidBlur):
         """Kernel sizes of pixels, from fresh maps of the ``learning`` views or from stored maps."""
         if learning is None:
             return bilinear(self.sizes, pixels.view, pixels.xy, self.camera)
-        maps = self.mask(learning, self.motions.embedding[learning], self._extent()[learning])
+        maps = self.mask(learning, self.motions.embedding[learning], self.extents()[learning])
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)
