@@ -56,7 +56,7 @@ class BlurConfig:
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     order: OrderName = "spread"
-    """Order in which gates open. spread: any few sample the whole path. size: small motions first."""
+    """Order in which gates open. spread: any few sample the path. size: small motions first."""
     mask_tolerance: float = 0.015
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     mask_channels: int = 16

@@ -19,6 +19,7 @@ from sharpfield.scene.toy import Truth, read_truth
 from sharpfield.settings import from_dict
 from sharpfield.train.checkpoints import Checkpoint, load_checkpoint
 from sharpfield.train.run_folder import read_run
+from sharpfield.train.trainer import read_progress
 
 
 class Run:
@@ -31,12 +32,12 @@ class Run:
         self, folder: Path, scene: Scene, config: Config, model: Model, checkpoint: Checkpoint
     ) -> None:
         self.folder, self.scene, self.config, self.model = folder, scene, config, model
-        state = checkpoint.state
+        progress = read_progress(checkpoint.state)
         self.step = checkpoint.step
         self.seed = config.train.seed
-        self.training_seconds = float(state["seconds"])  # type: ignore[arg-type]
-        self.rays_per_pixel = float(state["rays"]) / max(1.0, float(state["pixels"]))  # type: ignore[arg-type]
-        self.peak_memory_bytes = int(state["peak_memory_bytes"])  # type: ignore[call-overload]
+        self.training_seconds = progress.seconds
+        self.rays_per_pixel = progress.rays_per_pixel
+        self.peak_memory_bytes = progress.peak_memory_bytes
         self._place = {view: i for i, view in enumerate(scene.train_indices)}
 
     @cached_property

@@ -105,7 +105,7 @@ def random_pixels(count: int = 80, seed: int = 24) -> Pixels:
 
 
 def kernel_of(model: BlurModel, pixels: Pixels, phase: Phase) -> Kernel:
-    return model.kernel(pixels, phase, torch.Generator().manual_seed(25))
+    return model.kernel(pixels, phase)
 
 
 def random_colours(rays: int) -> Tensor:

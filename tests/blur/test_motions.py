@@ -4,7 +4,16 @@ import math
 
 import pytest
 import torch
-from tests.blur.models import CAMERA, DEPTH, MOTIONS, VIEWS, given_poses, rigid, root_mean_square, stir
+from tests.blur.models import (
+    CAMERA,
+    DEPTH,
+    MOTIONS,
+    VIEWS,
+    given_poses,
+    rigid,
+    root_mean_square,
+    stir,
+)
 from torch import Tensor
 
 from sharpfield.blur.motions import bernstein, displacements
@@ -28,8 +37,7 @@ def test_starts_near_the_identity_but_not_at_it() -> None:
 
 def test_the_start_scales_with_its_setting() -> None:
     small, large = (
-        pixels_moved(rigid(start_pixels=pixels).motions.twists()).mean()
-        for pixels in (0.5, 2.0)
+        pixels_moved(rigid(start_pixels=pixels).motions.twists()).mean() for pixels in (0.5, 2.0)
     )
     torch.testing.assert_close(large / small, torch.tensor(4.0), rtol=0.05, atol=0)
 

@@ -60,7 +60,9 @@ class TestPixelSampler:
     @pytest.mark.parametrize(("asked", "seen"), [(1, 1), (3, 3), (6, 6), (100, 6)])
     def test_a_few_views(self, asked: int, seen: int) -> None:
         sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
-        drawn = [sampler.draw(300, generator, EVEN, views=asked)[0].view.unique() for _ in range(20)]
+        drawn = [
+            sampler.draw(300, generator, EVEN, views=asked)[0].view.unique() for _ in range(20)
+        ]
         assert all(len(views) == seen for views in drawn)
         assert len(torch.cat(drawn).unique()) == VIEWS
 

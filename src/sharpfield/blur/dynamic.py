@@ -52,7 +52,6 @@ class DynamicBlur(RigidBlur):
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
         self.register_buffer("_halving", rank_by_halving(config.motions), persistent=False)
-        self._learned_sizes: Tensor | None = None
 
     def ranks(self) -> Int[Tensor, "views motions"]:
         """Rank of each motion, 0 for the origin: the order in which gates open."""
@@ -68,18 +67,18 @@ class DynamicBlur(RigidBlur):
         x_major = moved.unflatten(2, (3, 3, 2)).square().sum(-1).mean(1).sqrt()
         return x_major.transpose(1, 2)
 
-    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         if not (phase.kernel_open and (phase.mask_open or phase.learn_mask)):
-            return super().kernel(pixels, phase, generator)
+            return super().kernel(pixels, phase)
         views = pixels.view.unique() if phase.learn_mask else None
         size = self._sizes_at(pixels, views)
         explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
         rank = self.ranks()[pixels.view]
         gates, rendered = open_gates(size, rank, phase.temperature, explored, phase.mask_open)
-        self._learned_sizes = size[:explored] if phase.learn_mask else None
         return packed_kernel(
-            pixels.view, gates, self.base_weights(), self.motion_poses(), rendered, rank, explored
-        )
+            pixels.view, gates, self.base_weights(), self.motion_poses(), rendered, rank,
+            size[:explored],
+        )  # fmt: skip
 
     def _sizes_at(self, pixels: Pixels, learning: Tensor | None) -> Float[Tensor, " pixels"]:
         """Kernel sizes of pixels, from fresh maps of the ``learning`` views or from stored maps."""
@@ -95,15 +94,13 @@ class DynamicBlur(RigidBlur):
             return super().costs(phase)
         return self.sizes.clamp(1.0, self.rays).mean((1, 2))
 
-    def mask_loss(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
-    ) -> Float[Tensor, ""]:
-        if kernel.explored == 0 or self._learned_sizes is None:
+    def mask_loss(self, kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
+        if kernel.explored == 0:
             return super().mask_loss(kernel, colours)
         count = kernel.explored * self.rays
         wanted = self._wanted_sizes(kernel, colours[:count])
         ladder = torch.arange(1, self.rays, device=wanted.device)
-        logits = self._learned_sizes[:, None] - ladder - 0.5
+        logits = kernel.explored_sizes[:, None] - ladder - 0.5
         target = (wanted[:, None] > ladder).float()
         return F.binary_cross_entropy_with_logits(logits / SURROGATE_TEMPERATURE, target)
 

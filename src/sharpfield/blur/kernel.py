@@ -1,4 +1,4 @@
-"""What a blurry pixel is made of: kernel rays and their weights; and the protocol of blur models."""
+"""What a blurry pixel is made of: weighted kernel rays; and the protocol of blur models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Kernel:
     Ray r belongs to ``pixel[r]``, is seen through motion ``motion[r]`` (0 = origin), which has
     rank ``rank[r]`` among its view's motions, from the camera-to-world pose ``poses[r]``, and
     counts ``weights[r]``; weights of a pixel sum to one.
-    The first ``explored`` pixels have all their rays, whatever the mask says.
+    The first pixels, as many as ``explored_sizes``, have all their rays, whatever the mask says;
+    it holds the kernel sizes that the mask would have given them.
     """
 
     pixel: Int[Tensor, " rays"]
@@ -37,7 +38,12 @@ class Kernel:
     poses: Float[Tensor, "rays 3 4"]
     weights: Float[Tensor, " rays"]
     pixels: int
-    explored: int = 0
+    explored_sizes: Float[Tensor, " explored"]
+
+    @property
+    def explored(self) -> int:
+        """How many pixels have all their rays for the mask to learn from."""
+        return len(self.explored_sizes)
 
     def blend(self, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
         """Weighted sum of ray colours per pixel, in linear light."""
@@ -82,7 +88,7 @@ class BlurModel(nn.Module, ABC):
         """Kernel weights with all rays open; they sum to one."""
 
     @abstractmethod
-    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         """The kernel rays of ``pixels``; each pixel's rays do not depend on the other pixels."""
 
     @abstractmethod
@@ -93,9 +99,7 @@ class BlurModel(nn.Module, ABC):
         """Expected kernel rays per pixel of each view."""
         return self.poses.new_ones(len(self.poses))
 
-    def mask_loss(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
-    ) -> Float[Tensor, ""]:
+    def mask_loss(self, kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
         """What the mask is taught by the rays just rendered, beside the photo; zero by default.
 
         ``colours`` are linear and detached.
@@ -107,7 +111,8 @@ class BlurModel(nn.Module, ABC):
         index = torch.arange(len(pixels), device=pixels.view.device)
         weights = torch.ones(len(pixels), device=pixels.view.device)
         origin = torch.zeros_like(index)
-        return Kernel(index, origin, origin, self.poses[pixels.view], weights, len(pixels))
+        poses = self.poses[pixels.view]
+        return Kernel(index, origin, origin, poses, weights, len(pixels), weights[:0])
 
 
 def packed_kernel(
@@ -117,7 +122,7 @@ def packed_kernel(
     poses: Float[Tensor, "views motions 3 4"],
     rendered: Bool[Tensor, "pixels motions"],
     rank: Int[Tensor, "pixels motions"],
-    explored: int = 0,
+    explored_sizes: Float[Tensor, " explored"],
 ) -> Kernel:
     """Pack the ``rendered`` rays; weights are gate times base weight, made to sum to one."""
     weights = gates * base_weights.index_select(0, view) * rendered
@@ -132,5 +137,5 @@ def packed_kernel(
         ray_poses,
         weights[pixel, motion],
         len(view),
-        explored,
+        explored_sizes,
     )

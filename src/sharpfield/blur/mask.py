@@ -28,7 +28,11 @@ class MaskNetwork(nn.Module):
     evidence: Float[Tensor, "views evidence rows columns"]
 
     def __init__(
-        self, photos: Float[Tensor, "views height width 3"], embedding: int, channels: int, rays: int
+        self,
+        photos: Float[Tensor, "views height width 3"],
+        embedding: int,
+        channels: int,
+        rays: int,
     ) -> None:
         super().__init__()
         self.rays = rays
@@ -39,7 +43,8 @@ class MaskNetwork(nn.Module):
         self.modulate = nn.Linear(embedding, 2 * channels)
         self.head = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, 0.5)
+        if self.head.bias is not None:
+            nn.init.constant_(self.head.bias, 0.5)
 
     def __call__(
         self,
@@ -79,7 +84,9 @@ def blur_evidence(
     return torch.cat([linear, 10 * fine, ratio, rows.to(fine), columns.to(fine)], dim=1)
 
 
-def _gradient(image: Float[Tensor, "views 1 rows columns"]) -> Float[Tensor, "views 1 rows columns"]:
+def _gradient(
+    image: Float[Tensor, "views 1 rows columns"],
+) -> Float[Tensor, "views 1 rows columns"]:
     """Magnitude of the forward differences."""
     dx = F.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1))
     dy = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))

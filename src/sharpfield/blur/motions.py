@@ -1,4 +1,4 @@
-"""Rigid motions of a view's camera during the exposure, from a view embedding (DP-NeRF, section 4.1)."""
+"""Rigid motions of a camera during the exposure, from a view embedding (DP-NeRF, section 4.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST_WEIGHT = 1e-4
 """Added to every weight: whatever gates are closed, the open rays can share the pixel."""
 
 PIXELS_PER_UNIT = 8.0
-"""Image displacement of a raw head output of one: a well-scaled output makes Adam's steps pixels."""
+"""Image displacement of a head output of one: well scaled, Adam's steps are steps in pixels."""
 
 
 class RigidMotions(nn.Module):
@@ -46,7 +46,9 @@ class RigidMotions(nn.Module):
         pixel = 1.0 / camera.focal_x
         unit = torch.tensor([pixel] * 3 + [pixel * depth] * 3) * PIXELS_PER_UNIT
         self.register_buffer("unit", unit, persistent=False)
-        self.register_buffer("basis", bernstein(config.motions, config.path_points), persistent=False)
+        self.register_buffer(
+            "basis", bernstein(config.motions, config.path_points), persistent=False
+        )
         self._start_near_identity(config.start_pixels / PIXELS_PER_UNIT)
 
     def _start_near_identity(self, spread: float) -> None:
@@ -63,7 +65,9 @@ class RigidMotions(nn.Module):
         """Base kernel weights, positive and summing to one."""
         return self._weights(self.encoder(self.embedding))
 
-    def _weights(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions_and_origin"]:
+    def _weights(
+        self, code: Float[Tensor, "views code"]
+    ) -> Float[Tensor, "views motions_and_origin"]:
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,7 +21,7 @@ class NoBlur(BlurModel):
     def base_weights(self) -> Float[Tensor, "views motions"]:
         return self.poses.new_ones(len(self.poses), 1)
 
-    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         return self.origin_kernel(pixels)
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:

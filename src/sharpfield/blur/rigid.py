@@ -32,13 +32,15 @@ class RigidBlur(BlurModel):
     def base_weights(self) -> Float[Tensor, "views motions"]:
         return self.motions.weights()
 
-    def kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         if not phase.kernel_open:
             return self.origin_kernel(pixels)
         poses, weights = self.motion_poses(), self.base_weights()
         gates = torch.ones(len(pixels), weights.shape[1], device=weights.device)
         rank = torch.arange(weights.shape[1], device=weights.device).expand(gates.shape)
-        return packed_kernel(pixels.view, gates, weights, poses, gates > 0, rank)
+        return packed_kernel(
+            pixels.view, gates, weights, poses, gates > 0, rank, weights.new_zeros(0)
+        )
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         rays = self.motions.motions + 1 if phase.kernel_open else 1

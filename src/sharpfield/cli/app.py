@@ -36,7 +36,7 @@ app.command()(exports.kernels)
 app.command()(exports.report)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(sharpfield.__version__)
         raise typer.Exit
@@ -45,8 +45,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+        bool | None,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = None,
 ) -> None:
     """Sharp 3D scenes from blurry photos."""
 

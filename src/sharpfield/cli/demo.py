@@ -36,9 +36,7 @@ def demo(
     scene_folder = output / "scene"
     with console.status("photographing the toy scene"):
         make_toy_scene(scene_folder, ToySettings(seed=seed))
-    config = with_overrides(
-        preset("fast"), [f"train.time_budget={seconds}", f"train.seed={seed}"]
-    )
+    config = with_overrides(preset("fast"), [f"train.time_budget={seconds}", f"train.seed={seed}"])
     scene = read_scene(scene_folder, config)
     plain = replace(config, blur=replace(config.blur, model="none"))
     train_scene(output / "none", scene, plain, where, "none")

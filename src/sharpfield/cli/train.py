@@ -76,4 +76,3 @@ def train_scene(
         f"{progress.rays_per_pixel:.1f} rays per pixel"
     )
     return progress
-

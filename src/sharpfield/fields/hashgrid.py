@@ -66,12 +66,12 @@ class TwoLayer(nn.Module):
 
 
 def _density(feature: Tensor) -> Tensor:
-    return torch.exp((DENSITY_GAIN * feature[:, 0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT))
+    return torch.exp(
+        (DENSITY_GAIN * feature[:, 0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT)
+    )
 
 
 def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 8"]:
     """Real spherical harmonics of degrees 1 and 2 at unit directions, up to constant factors."""
     x, y, z = directions.unbind(-1)
-    return torch.stack(
-        [x, y, z, x * y, y * z, x * z, 3.0 * z * z - 1.0, x * x - y * y], dim=-1
-    )
+    return torch.stack([x, y, z, x * y, y * z, x * z, 3.0 * z * z - 1.0, x * x - y * y], dim=-1)

@@ -20,5 +20,10 @@ class Camera:
         """The same camera for a photo resized to ``width`` x ``height``."""
         sx, sy = width / self.width, height / self.height
         return Camera(
-            width, height, self.focal_x * sx, self.focal_y * sy, self.centre_x * sx, self.centre_y * sy
+            width,
+            height,
+            self.focal_x * sx,
+            self.focal_y * sy,
+            self.centre_x * sx,
+            self.centre_y * sy,
         )

@@ -8,12 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpfield.geometry.rays import Rays, camera_directions, rays_from_poses
 from sharpfield.geometry.camera import Camera
+from sharpfield.geometry.rays import Rays, camera_directions, rays_from_poses
 
 
 def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
-    """Rays in NDC: ``t`` = 0 on the near plane, 1 at infinity (Mildenhall et al. 2020, appendix C)."""
+    """Rays in NDC: ``t`` = 0 on the near plane, 1 at infinity.
+
+    Mildenhall et al. 2020, "NeRF", appendix C.
+    """
     o, d = rays.origins, rays.directions
     o = o - ((near + o[:, 2]) / d[:, 2])[:, None] * d
     sx = 2.0 * camera.focal_x / camera.width

@@ -25,18 +25,14 @@ class Rays:
         return Rays(self.origins[index], self.directions[index])
 
 
-def camera_directions(
-    xy: Float[Tensor, "rays 2"], camera: Camera
-) -> Float[Tensor, "rays 3"]:
+def camera_directions(xy: Float[Tensor, "rays 2"], camera: Camera) -> Float[Tensor, "rays 3"]:
     """Directions in camera axes through image points ``xy`` (pixels, centres at +0.5)."""
     x = (xy[:, 0] - camera.centre_x) / camera.focal_x
     y = (camera.centre_y - xy[:, 1]) / camera.focal_y
     return torch.stack([x, y, -torch.ones_like(x)], dim=1)
 
 
-def rays_from_poses(
-    directions: Float[Tensor, "rays 3"], poses: Float[Tensor, "rays 3 4"]
-) -> Rays:
+def rays_from_poses(directions: Float[Tensor, "rays 3"], poses: Float[Tensor, "rays 3 4"]) -> Rays:
     """Carry camera-space directions into the world by one camera-to-world pose per ray."""
     world = (poses[:, :, :3] * directions[:, None, :]).sum(-1)
     return Rays(poses[:, :, 3], world)

@@ -37,7 +37,11 @@ def composite_gradient(  # type: ignore[no-untyped-def]
         for i in range(first, last + 1):
             w = weights[i]
             behind += w * (g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2])
-            colour_gradient[i, 0], colour_gradient[i, 1], colour_gradient[i, 2] = w * g0, w * g1, w * g2
+            colour_gradient[i, 0], colour_gradient[i, 1], colour_gradient[i, 2] = (
+                w * g0,
+                w * g1,
+                w * g2,
+            )
         transmittance = np.float32(1.0)
         for i in range(first, last):
             shade = g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2]

@@ -81,7 +81,7 @@ def encode(points, table, resolutions, offsets, hashed, out):  # type: ignore[no
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order, out):  # type: ignore[no-untyped-def]
-    """Add d loss / d table into ``out``. ``order`` spreads dear and cheap levels over the threads."""
+    """Add d loss / d table into ``out``; ``order`` spreads dear and cheap levels over threads."""
     count, levels = points.shape[0], resolutions.shape[0]
     for slot in numba.prange(levels):
         level = order[slot]

@@ -1,4 +1,4 @@
-"""Hash-grid encoding in plain torch: the twin that defines the fast kernels, and the path for other devices."""
+"""Hash-grid encoding in plain torch: the fast kernels' twin, and the path for other devices."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def hash_encode_reference(
         cell = torch.minimum(scaled.detach().long(), resolution - 1)
         fraction = scaled - cell
         first, end = int(spec.offsets[level]), int(spec.offsets[level + 1])
-        total = 0.0
+        total = table.new_zeros(len(points), table.shape[1])
         for corner in range(8):
-            bits = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=points.device)
+            bits = torch.tensor(
+                [corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=points.device
+            )
             weight = torch.where(bits.bool(), fraction, 1.0 - fraction).prod(dim=1)
             rows = first + _row(cell + bits, resolution, bool(spec.hashed[level]), end - first)
             total = total + weight[:, None] * table[rows]

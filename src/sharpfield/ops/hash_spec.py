@@ -1,4 +1,4 @@
-"""Shape of a multi-resolution hash grid (Mueller et al. 2022, "Instant Neural Graphics Primitives", section 3)."""
+"""Shape of a multi-resolution hash grid (Mueller et al. 2022, "Instant NGP", section 3)."""
 
 from __future__ import annotations
 

@@ -46,11 +46,19 @@ def march(
     Not differentiable.
     """
     with torch.no_grad():
-        tensors = [x.detach().contiguous() for x in (origins, directions, offsets, step_length)]
-        slots, counts = _walk(*tensors, steps, density, threshold)
+        offsets = offsets.contiguous()
+        slots, counts = _walk(
+            origins.detach().contiguous(),
+            directions.detach().contiguous(),
+            offsets,
+            step_length.detach().contiguous(),
+            steps,
+            density,
+            threshold,
+        )
         starts = torch.zeros(len(origins) + 1, dtype=torch.int64, device=origins.device)
         torch.cumsum(counts, 0, out=starts[1:])
-        return _pack(slots, counts, tensors[2], starts)
+        return _pack(slots, counts, offsets, starts)
 
 
 def sample_points(

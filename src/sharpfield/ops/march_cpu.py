@@ -38,7 +38,13 @@ def _walk(origin, direction, offset, step, density, threshold, opaque, slots):  
 def walk(origins, directions, offsets, step, density, threshold, opaque, slots, counts):  # type: ignore[no-untyped-def]
     for ray in numba.prange(origins.shape[0]):
         counts[ray] = _walk(
-            origins[ray], directions[ray], offsets[ray], step[ray], density, threshold, opaque,
+            origins[ray],
+            directions[ray],
+            offsets[ray],
+            step[ray],
+            density,
+            threshold,
+            opaque,
             slots[ray],
         )
 

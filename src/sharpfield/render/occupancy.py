@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpfield.fields.field import Field
@@ -19,6 +19,7 @@ class OccupancyGrid(nn.Module):
     """Recent maximum of the density per cell (Mueller et al. 2022, appendix C)."""
 
     density: Float[Tensor, "x y z"]
+    next_slab: Int[Tensor, ""]
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()

@@ -14,8 +14,8 @@ from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
-from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
+from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.memory import peak_memory_bytes
 from sharpfield.train.metrics_log import MetricsLog
 from sharpfield.train.run_folder import claim_run, lock_run
@@ -111,8 +111,8 @@ def _run_steps(
 
 
 def _save(trainer: Trainer, run: Path) -> None:
-    state = {**trainer.state(), "peak_memory_bytes": peak_memory_bytes(trainer.device)}
-    save_checkpoint(run, trainer.progress.step, trainer.tensors(), state)
+    trainer.progress.peak_memory_bytes = peak_memory_bytes(trainer.device)
+    save_checkpoint(run, trainer.progress.step, trainer.tensors(), trainer.state())
 
 
 def _record(trainer: Trainer, loss: float) -> dict[str, float | int]:

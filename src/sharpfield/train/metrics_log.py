@@ -23,7 +23,7 @@ class MetricsLog:
         path = run / METRICS_FILE
         if path.is_file():
             lines = path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
+            kept = [line for line in lines if _step_of(line) <= step]
             write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
@@ -49,9 +49,9 @@ class MetricsLog:
         self._board.close()
 
 
-def _step_of(line: str) -> int | None:
-    """The step of a line, None for the torn last line of a killed run."""
+def _step_of(line: str) -> float:
+    """The step of a line; infinity for the torn last line of a killed run."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return None
+        return float("inf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sharpfield.config import TrainConfig
 from sharpfield.model import Model
@@ -11,17 +11,20 @@ from sharpfield.model import Model
 
 def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
     """Adam over table, heads, motions and Mask CNN; each group remembers its rate as ``base``."""
-    named = dict(model.named_parameters())
-    groups = []
-    for belongs, rate in (
-        (lambda name: name == "field.table", config.table_rate),
-        (lambda name: name.startswith("field.") and name != "field.table", config.head_rate),
-        (lambda name: name.startswith("blur.mask."), config.mask_rate),
-        (lambda name: name.startswith("blur.motions."), config.blur_rate),
-    ):
-        members = [parameter for name, parameter in named.items() if belongs(name)]
-        if members:
-            groups.append({"params": members, "lr": rate, "base": rate})
+    rates = {
+        "field.table": config.table_rate,
+        "field.": config.head_rate,
+        "blur.mask.": config.mask_rate,
+        "blur.motions.": config.blur_rate,
+    }
+    members: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        kind = next(prefix for prefix in rates if name.startswith(prefix))
+        members.setdefault(kind, []).append(parameter)
+    groups = [
+        {"params": parameters, "lr": rates[kind], "base": rates[kind]}
+        for kind, parameters in members.items()
+    ]
     return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
 

@@ -31,7 +31,7 @@ def train_step(
     generator: torch.Generator,
 ) -> StepResult:
     """Fit one batch of pixels; ``photo_colours`` are display colours."""
-    kernel = model.blur.kernel(pixels, phase, generator)
+    kernel = model.blur.kernel(pixels, phase)
     rays = model.kernel_rays(pixels, kernel)
     offsets = torch.rand(len(rays), generator=generator).to(rays.origins.device)
     rendered = model.renderer(model.field, rays, offsets)
@@ -41,4 +41,6 @@ def train_step(
     optimiser.zero_grad(set_to_none=True)
     (photo_loss + mask_loss).backward()
     optimiser.step()
-    return StepResult(float(photo_loss.detach()), len(rays), rendered.samples, float(mask_loss.detach()))
+    return StepResult(
+        float(photo_loss.detach()), len(rays), rendered.samples, float(mask_loss.detach())
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from sharpfield.blur.kernel import WARM_UP, Phase
 from sharpfield.config import Config
+from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
@@ -36,11 +40,17 @@ class Progress:
     samples_per_ray: float = 0.0
     kernel_size: float = 1.0
     display_error: float = 0.01
+    peak_memory_bytes: int = 0
 
     @property
     def rays_per_pixel(self) -> float:
         """Kernel rays rendered per pixel, over all of training."""
         return self.rays / max(1, self.pixels)
+
+
+def read_progress(state: Mapping[str, JSON]) -> Progress:
+    """The progress that a checkpoint's state holds."""
+    return Progress(**typing.cast(dict[str, Any], dict(state)))
 
 
 class Trainer:
@@ -71,7 +81,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(0)
         pixels, colours = self.sampler.draw(SMALLEST_BATCH, generator, shares)
         for phase in (WARM_UP, Phase(kernel_open=True)):
-            kernel = self.model.blur.kernel(pixels, phase, torch.Generator())
+            kernel = self.model.blur.kernel(pixels, phase)
             rays = self.model.kernel_rays(pixels, kernel)
             offsets = self.model.renderer.image_offsets(rays)
             rendered = self.model.renderer(self.model.field, rays, offsets)
@@ -88,9 +98,7 @@ class Trainer:
         shares = 1.0 / self.model.blur.costs(phase)
         views = config.blur.mask_views if phase.learn_mask else None
         pixels, colours = self.sampler.draw(count, self.generator, shares, views)
-        result = train_step(
-            self.model, self.optimiser, pixels, colours, phase, self.generator
-        )
+        result = train_step(self.model, self.optimiser, pixels, colours, phase, self.generator)
         self._account(result, count, phase)
         if progress.step % OCCUPANCY_EVERY == 0:
             occupancy = self.model.renderer.occupancy
@@ -138,7 +146,9 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, as tensors."""
         model = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        adam = {f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()}
+        adam = {
+            f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()
+        }
         return {**model, **adam, "random": random_state(self.generator)}
 
     def state(self) -> dict[str, int | float]:
@@ -159,5 +169,4 @@ class Trainer:
         }
         restore_moments(self.optimiser, self.model, adam)
         restore_random_state(self.generator, checkpoint.tensors["random"])
-        known = {field.name for field in fields(Progress)}
-        self.progress = Progress(**{k: v for k, v in checkpoint.state.items() if k in known})  # type: ignore[arg-type]
+        self.progress = read_progress(checkpoint.state)

@@ -1,0 +1,138 @@
+"""What users get wrong: one line that names it, exit code 2, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sharpfield.cli.app import run
+from sharpfield.scene.toy import ToySettings, make_toy_scene
+
+SMALL = ["--set", "hashgrid.log2_entries=8", "--set", "hashgrid.levels=2", "--no-results"]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("toy") / "scene"
+    make_toy_scene(root, ToySettings(width=48, height=32, views=6, hold=3, exposures=33))
+    return root
+
+
+@pytest.fixture
+def scene(toy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy, tmp_path / "scene"))
+
+
+def train(scene: Path, output: Path, *options: str, steps: int = 2) -> int:
+    return run(
+        ["train", str(scene), "--output", str(output), "--steps", str(steps), *SMALL, *options]
+    )
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on standard error."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == 1, lines
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--blurr", "none"], ["--blurr", "--blur"]),
+        (["--blur", "nothing"], ["blur.model", "nothing", "dynamic"]),
+        (["--preset", "slow"], ["--preset", "slow", "fast"]),
+        (["--device", "tpu"], ["--device", "tpu", "cpu"]),
+        (["--set", "blur.motion=3"], ["blur.motion", "blur.motions"]),
+        (["--set", "blur.motions=many"], ["blur.motions", "many"]),
+        (["--time-budget", "3"], ["--steps", "--time-budget"]),
+        (["--downscale", "30"], ["downscale", "30"]),
+    ],
+)
+def test_wrong_options(
+    scene: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    names: list[str],
+) -> None:
+    assert train(scene, tmp_path / "run", *options) == 2
+    line = complaint(capsys)
+    assert all(name in line for name in names), line
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_such_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "nowhere", tmp_path / "run") == 2
+    assert "nowhere" in complaint(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bare_photo_folder(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scene / "poses_bounds.npy").unlink()
+    assert train(scene, tmp_path / "run") == 2
+    assert "poses_bounds.npy" in complaint(capsys)
+
+
+def test_poses_with_nan(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    poses = np.load(scene / "poses_bounds.npy")
+    poses[2, 3] = np.nan
+    np.save(scene / "poses_bounds.npy", poses)
+    assert train(scene, tmp_path / "run") == 2
+    assert "poses_bounds.npy" in complaint(capsys)
+
+
+def test_a_truncated_photo(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = sorted((scene / "images").glob("*.png"))[1]
+    photo.write_bytes(photo.read_bytes()[:200])
+    assert train(scene, tmp_path / "run") == 2
+    assert photo.name in complaint(capsys)
+
+
+def test_a_run_of_another_configuration(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder = tmp_path / "run"
+    assert train(scene, run_folder, "--blur", "none") == 0
+    before = {path: path.read_bytes() for path in run_folder.rglob("*.safetensors")}
+    capsys.readouterr()
+    assert train(scene, run_folder, "--blur", "rigid") == 2
+    line = complaint(capsys)
+    assert "blur.model" in line and "none" in line and "rigid" in line
+    assert {path: path.read_bytes() for path in run_folder.rglob("*.safetensors")} == before
+
+
+def test_a_run_of_another_scene(
+    scene: Path, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(scene, tmp_path / "run", "--blur", "none") == 0
+    capsys.readouterr()
+    assert train(toy, tmp_path / "run", "--blur", "none") == 2
+    assert str(toy) in complaint(capsys)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("eval", "restore", "render", "kernels", "report"):
+        assert run([verb, str(tmp_path)]) == 2
+        assert str(tmp_path) in complaint(capsys)
+
+
+def test_kernels_of_a_run_without_a_blur_model(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(scene, tmp_path / "run", "--blur", "none") == 0
+    capsys.readouterr()
+    assert run(["kernels", str(tmp_path / "run")]) == 2
+    assert "dynamic" in complaint(capsys)
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in ("demo", "train", "eval", "restore", "render", "kernels"))
