@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from sharpfield.errors import InputError
 from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import DEPTH_COLOURS, colourise
 from sharpfield.files import replacing
@@ -59,7 +59,16 @@ def render_path(
 def _writing(
     path: Path, size: tuple[int, int], fps: float
 ) -> Iterator[Generator[None, bytes, None]]:
-    """An H.264 encoder that takes RGB frames of ``size`` (width, height) as bytes."""
+    """An H.264 encoder that takes RGB frames of ``size`` (width, height) as bytes.
+
+    Raises ``InputError`` where imageio-ffmpeg is missing: training and scores go without it.
+    """
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise InputError(
+            f"{path.parent}: videos need imageio-ffmpeg; pip install imageio-ffmpeg"
+        ) from None
     video = imageio_ffmpeg.write_frames(
         str(path),
         size,
