@@ -18,7 +18,7 @@ from sharpfield.train.loop import train
 pytestmark = pytest.mark.slow
 
 SETTINGS = (
-    "train.steps=700",
+    "train.steps=1300",
     "train.samples=32768",
     "hashgrid.log2_entries=15",
     "blur.motions=7",
