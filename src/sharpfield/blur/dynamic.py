@@ -14,6 +14,7 @@ from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
+from sharpfield.geometry.rays import pixel_centres
 
 RENDERED_GATE = 0.05
 """Soft gates below this are closed: their rays would count for little."""
@@ -122,12 +123,10 @@ class DynamicBlur(RigidBlur):
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         with torch.no_grad():
-            sizes = F.interpolate(
-                self.sizes[view][None, None],
-                size=(self.camera.height, self.camera.width),
-                mode="bilinear",
-                align_corners=False,
-            )[0, 0]
+            centres = pixel_centres(self.camera).to(self.sizes.device)
+            views = torch.full((len(centres),), view, device=self.sizes.device)
+            sizes = bilinear(self.sizes, views, centres, self.camera)
+            sizes = sizes.view(self.camera.height, self.camera.width)
             rank = self.ranks()[view]
             return (rank[:, None, None] < sizes.clamp(min=1.0) - 0.5).float()
 
