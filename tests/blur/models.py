@@ -20,13 +20,13 @@ MOTIONS = 6
 RAYS = MOTIONS + 1
 
 WARM = Phase(kernel_open=False)
-ALL_OPEN = Phase(kernel_open=True)
-ALL_OPEN_LEARNING = Phase(kernel_open=True, learn_mask=True)
+FIRST = Phase(kernel_open=True)
+FIRST_LEARNING = Phase(kernel_open=True, learn_mask=True)
 SOFT = Phase(kernel_open=True, mask_open=True, temperature=1.0)
 SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.3, learn_mask=True)
 HARD = Phase(kernel_open=True, mask_open=True)
 HARD_LEARNING = Phase(kernel_open=True, mask_open=True, learn_mask=True)
-PHASES = (WARM, ALL_OPEN, ALL_OPEN_LEARNING, SOFT, SOFT_LEARNING, HARD, HARD_LEARNING)
+PHASES = (WARM, FIRST, FIRST_LEARNING, SOFT, SOFT_LEARNING, HARD, HARD_LEARNING)
 
 
 def config(**changes: float | str) -> BlurConfig:
@@ -36,6 +36,7 @@ def config(**changes: float | str) -> BlurConfig:
         "path_points": 4,
         "freedom": 0.5,
         "start_pixels": 1.0,
+        "first_size": 3,
         "mask_tolerance": 0.03,
         "mask_channels": 6,
         "mask_exploration": 0.25,
@@ -89,7 +90,8 @@ def force_size(model: DynamicBlur, size: float) -> None:
         bias = model.mask.head.bias
         assert bias is not None
         bias.fill_((size - 1) / (RAYS - 1) - 0.5)
-        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding, model.extents()))
+        views = torch.arange(VIEWS)
+        model.sizes.copy_(model.mask(views, model.motions.embedding, model.extents(views)))
 
 
 def root_mean_square(moved: Tensor) -> Tensor:

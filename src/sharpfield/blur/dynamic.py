@@ -7,9 +7,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpfield.blur.kernel import Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import displacements, rank_by_halving, rank_by_size
+from sharpfield.blur.motions import displacements
+from sharpfield.blur.nested import (
+    quadrature_rules,
+    quadrature_weights,
+    rank_by_size,
+    rank_by_spread,
+    renormalised_weights,
+)
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
@@ -27,14 +34,15 @@ class DynamicBlur(RigidBlur):
     """A kernel whose size is decided per pixel; rays that the mask closes are never rendered.
 
     The motions of a view are ranked so that any first few sample its whole path. A pixel of size
-    n keeps the origin ray and the motions of rank below n, weights made to sum to one. The CNN is
-    taught on pixels whose rays are all rendered: a ray should be closed when closing it, and all
-    after it, changes the pixel by less than a tolerance. This criterion knows nothing of the
-    fit, so that a bad start cannot talk the mask into closing everything.
+    n keeps the origin ray and the motions of rank below n, which take over the weights of the
+    closed ones. The CNN is taught on pixels whose rays are all rendered: a ray should be closed
+    when closing it, and all after it, changes the pixel by less than a tolerance. This criterion
+    knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
     """
 
     sizes: Float[Tensor, "views rows columns"]
-    _halving: Int[Tensor, " motions"]
+    _spread: Int[Tensor, " motions"]
+    _rules: Float[Tensor, "sizes motions motions"]
 
     def __init__(
         self,
@@ -52,71 +60,83 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
-        self.register_buffer("_halving", rank_by_halving(config.motions), persistent=False)
+        spread = rank_by_spread(config.motions)
+        self.register_buffer("_spread", spread, persistent=False)
+        self.register_buffer("_rules", quadrature_rules(spread), persistent=False)
 
     def ranks(self) -> Int[Tensor, "views motions"]:
         """Rank of each motion, 0 for the origin: the order in which gates open."""
         if self.config.order == "spread":
-            return self._halving.expand(len(self.poses), self.rays)
+            return self._spread.expand(len(self.poses), self.rays)
         with torch.no_grad():
             return rank_by_size(displacements(self.motions.twists(), self.camera, self.depth))
 
-    def extents(self) -> Float[Tensor, "views 3 3"]:
-        """Root mean square displacement of each view's motions at nine points, in pixels."""
+    def extents(self, views: Int[Tensor, " views"]) -> Float[Tensor, "views 3 3"]:
+        """Root mean square displacement of the views' motions at nine points, in pixels."""
         with torch.no_grad():
-            moved = displacements(self.motions.twists(), self.camera, self.depth)
+            moved = displacements(self.motions.twists()[views], self.camera, self.depth)
         x_major = moved.unflatten(2, (3, 3, 2)).square().sum(-1).mean(1).sqrt()
         return x_major.transpose(1, 2)
 
-    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
-        if not (phase.kernel_open and (phase.mask_open or phase.learn_mask)):
-            return super().kernel(pixels, phase)
-        views = pixels.view.unique() if phase.learn_mask else None
-        size = self._sizes_at(pixels, views)
-        explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
-        rank = self.ranks()[pixels.view]
-        gates, rendered = open_gates(size, rank, phase.temperature, explored, phase.mask_open)
-        return packed_kernel(
-            pixels.view, gates, self.base_weights(), self.motion_poses(), rendered, rank,
-            size[:explored],
-        )  # fmt: skip
+    def sized_weights(self) -> Float[Tensor, "views sizes motions"]:
+        """Kernel weights at every size from 1; closed motions count nothing."""
+        base = self.base_weights()
+        if self.config.order == "spread":
+            return quadrature_weights(base, self._rules)
+        return renormalised_weights(base, self.ranks())
 
-    def _sizes_at(self, pixels: Pixels, learning: Tensor | None) -> Float[Tensor, " pixels"]:
-        """Kernel sizes of pixels, from fresh maps of the ``learning`` views or from stored maps."""
-        if learning is None:
+    def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
+        if not phase.kernel_open:
+            return super().kernel(pixels, phase)
+        size = self._sizes_at(pixels, phase)
+        explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
+        decided = size if phase.mask_open else torch.full_like(size, self._first_size())
+        gates = open_gates(decided, self.rays, phase.temperature)
+        gates[:explored] += 1.0 - gates[:explored].detach()
+        rendered = (gates > RENDERED_GATE).gather(1, self.ranks()[pixels.view])
+        of_size = gates - F.pad(gates[:, 1:], (0, 1))
+        by_size = self.sized_weights().index_select(0, pixels.view)
+        weights = (of_size[:, None] @ by_size)[:, 0]
+        lessons = Exploration(size[:explored], by_size[:explored].detach()) if explored else None
+        return packed_kernel(pixels.view, weights, rendered, self.motion_poses(), lessons)
+
+    def _first_size(self) -> float:
+        return float(min(self.config.first_size, self.rays))
+
+    def _sizes_at(self, pixels: Pixels, phase: Phase) -> Float[Tensor, " pixels"]:
+        """Kernel sizes of pixels, from stored maps, or from fresh ones where the mask learns."""
+        if not phase.learn_mask:
             return bilinear(self.sizes, pixels.view, pixels.xy, self.camera)
-        maps = self.mask(learning, self.motions.embedding[learning], self.extents()[learning])
+        learning = pixels.view.unique()
+        maps = self.mask(learning, self.motions.embedding[learning], self.extents(learning))
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
-        if not phase.mask_open:
+        if not phase.kernel_open:
             return super().costs(phase)
+        if not phase.mask_open:
+            return self.poses.new_full((len(self.poses),), self._first_size())
         return self.sizes.clamp(1.0, self.rays).mean((1, 2))
 
     def mask_loss(self, kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
-        if kernel.explored == 0:
+        if kernel.exploration is None:
             return super().mask_loss(kernel, colours)
-        count = kernel.explored * self.rays
-        wanted = self._wanted_sizes(kernel, colours[:count])
+        wanted = self._wanted_sizes(kernel.exploration, colours)
         ladder = torch.arange(1, self.rays, device=wanted.device)
-        logits = kernel.explored_sizes[:, None] - ladder - 0.5
+        logits = kernel.exploration.sizes[:, None] - ladder - 0.5
         target = (wanted[:, None] > ladder).float()
         return F.binary_cross_entropy_with_logits(logits / SURROGATE_TEMPERATURE, target)
 
     @torch.no_grad()
     def _wanted_sizes(
-        self, kernel: Kernel, colours: Float[Tensor, "rays 3"]
+        self, exploration: Exploration, colours: Float[Tensor, "rays 3"]
     ) -> Int[Tensor, " explored"]:
         """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
-        shape = (kernel.explored, self.rays)
-        rank = kernel.rank[: len(colours)].view(shape)
-        order = rank.argsort(dim=1)
-        weights = kernel.weights[: len(colours)].view(shape).gather(1, order)
-        colour = colours.view(*shape, 3).gather(1, order[..., None].expand(*shape, 3))
-        summed = (weights[..., None] * colour).cumsum(1) / weights.cumsum(1)[..., None]
-        display = gamma_curve(summed)
+        explored = len(exploration)
+        rays = colours[: explored * self.rays].view(explored, self.rays, 3)
+        display = gamma_curve(exploration.weights @ rays)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
         too_few = change > self.config.mask_tolerance**2
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
@@ -132,33 +152,20 @@ class DynamicBlur(RigidBlur):
 
 
 def open_gates(
-    size: Float[Tensor, " pixels"],
-    rank: Int[Tensor, "pixels motions"],
-    temperature: float,
-    explored: int,
-    mask_open: bool,
-) -> tuple[Float[Tensor, "pixels motions"], Tensor]:
-    """Gates per motion and which rays to render.
+    size: Float[Tensor, " pixels"], rays: int, temperature: float
+) -> Float[Tensor, "pixels ranks"]:
+    """Gates in [0, 1] by rank, never rising; that of rank 0, the origin, is 1.
 
-    A soft gate is ``sigmoid((size - rank - 0.5) / temperature)``; a hard one is its sign. Hard
-    and fully open gates pass the gradient of a soft gate (straight-through), which reaches the
-    CNN wherever a ray is rendered. The origin's gate is 1. The first ``explored`` pixels, or all
-    when the mask is not open yet, have every gate open.
+    A soft gate is ``sigmoid((size - rank - 0.5) / temperature)``; a hard one is its sign. All
+    pass the gradient of a soft gate that is wide enough to be felt from afar (straight-through).
     """
-    height = size[:, None] - rank - 0.5
+    height = size[:, None] - torch.arange(1, rays, device=size.device) - 0.5
     surrogate = torch.sigmoid(height / max(temperature, SURROGATE_TEMPERATURE))
     if temperature > 0:
         value = torch.sigmoid(height.detach() / temperature)
     else:
         value = (height.detach() > 0).float()
-    value = torch.where(rank == 0, 1.0, value)
-    if mask_open:
-        value[:explored] = 1.0
-    else:
-        value = torch.ones_like(value)
-    rendered = value > RENDERED_GATE
-    gates = value + torch.where(rank == 0, 0.0, surrogate - surrogate.detach())
-    return gates, rendered
+    return F.pad(value + surrogate - surrogate.detach(), (1, 0), value=1.0)
 
 
 def bilinear(

@@ -22,28 +22,34 @@ class Pixels:
 
 
 @dataclass(frozen=True)
+class Exploration:
+    """The first pixels of a kernel have all their rays, for the mask to learn from.
+
+    ``sizes`` are the kernel sizes that the mask would have given them, ``weights`` what their
+    motions count at every size from 1.
+    """
+
+    sizes: Float[Tensor, " explored"]
+    weights: Float[Tensor, "explored sizes motions"]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """The kernel rays of a pixel batch, packed pixel after pixel.
 
-    Ray r belongs to ``pixel[r]``, is seen through motion ``motion[r]`` (0 = origin), which has
-    rank ``rank[r]`` among its view's motions, from the camera-to-world pose ``poses[r]``, and
-    counts ``weights[r]``; weights of a pixel sum to one.
-    The first pixels, as many as ``explored_sizes``, have all their rays, whatever the mask says;
-    it holds the kernel sizes that the mask would have given them.
+    Ray r belongs to ``pixel[r]``, is seen through motion ``motion[r]`` (0 = origin) from the
+    camera-to-world pose ``poses[r]``, and counts ``weights[r]``; weights of a pixel sum to one.
     """
 
     pixel: Int[Tensor, " rays"]
     motion: Int[Tensor, " rays"]
-    rank: Int[Tensor, " rays"]
     poses: Float[Tensor, "rays 3 4"]
     weights: Float[Tensor, " rays"]
     pixels: int
-    explored_sizes: Float[Tensor, " explored"]
-
-    @property
-    def explored(self) -> int:
-        """How many pixels have all their rays for the mask to learn from."""
-        return len(self.explored_sizes)
+    exploration: Exploration | None = None
 
     def blend(self, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
         """Weighted sum of ray colours per pixel, in linear light."""
@@ -56,7 +62,7 @@ class Phase:
     """Where training stands, as far as a blur model is concerned.
 
     ``kernel_open``: the kernel is in use (else every pixel is its origin ray).
-    ``mask_open``: the mask decides (else all rays are open).
+    ``mask_open``: the mask decides (else every pixel has the same kernel size).
     ``temperature``: width of the soft gates in ranks; 0 means hard gates.
     ``learn_mask``: this step trains the Mask CNN.
     """
@@ -112,30 +118,20 @@ class BlurModel(nn.Module, ABC):
         weights = torch.ones(len(pixels), device=pixels.view.device)
         origin = torch.zeros_like(index)
         poses = self.poses[pixels.view]
-        return Kernel(index, origin, origin, poses, weights, len(pixels), weights[:0])
+        return Kernel(index, origin, poses, weights, len(pixels))
 
 
 def packed_kernel(
     view: Int[Tensor, " pixels"],
-    gates: Float[Tensor, "pixels motions"],
-    base_weights: Float[Tensor, "views motions"],
-    poses: Float[Tensor, "views motions 3 4"],
+    weights: Float[Tensor, "pixels motions"],
     rendered: Bool[Tensor, "pixels motions"],
-    rank: Int[Tensor, "pixels motions"],
-    explored_sizes: Float[Tensor, " explored"],
+    poses: Float[Tensor, "views motions 3 4"],
+    exploration: Exploration | None = None,
 ) -> Kernel:
-    """Pack the ``rendered`` rays; weights are gate times base weight, made to sum to one."""
-    weights = gates * base_weights.index_select(0, view) * rendered
+    """Pack the ``rendered`` rays, their weights made to sum to one per pixel."""
+    weights = weights * rendered
     weights = weights / weights.sum(1, keepdim=True)
     pixel, motion = rendered.nonzero(as_tuple=True)
     # index_select adds its gradient up in a fixed order, indexing does not.
     ray_poses = poses.flatten(0, 1).index_select(0, view[pixel] * poses.shape[1] + motion)
-    return Kernel(
-        pixel,
-        motion,
-        rank[pixel, motion],
-        ray_poses,
-        weights[pixel, motion],
-        len(view),
-        explored_sizes,
-    )
+    return Kernel(pixel, motion, ray_poses, weights[pixel, motion], len(view), exploration)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sharpfield.config import BlurConfig
@@ -116,33 +116,3 @@ def displacements(
     slope = seen[..., :2] / seen[..., 2:] - points[:, :2] / points[:, 2:]
     focal = slope.new_tensor([camera.focal_x, camera.focal_y])
     return (slope * focal).flatten(2)
-
-
-def rank_by_size(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tensor, "views ranks"]:
-    """Ranks from small to large displacement; rank 0 is the origin, which stands in front."""
-    size = F.pad(moved.square().mean(-1), (1, 0), value=-1.0)
-    return size.argsort(dim=1, stable=True).argsort(dim=1)
-
-
-def rank_by_halving(motions: int) -> Int[Tensor, " ranks"]:
-    """Ranks by van der Corput's sequence along the path: rank 0 is the origin in its middle.
-
-    Any first n motions spread over the whole path like a quadrature rule: 1/4, 3/4, 1/8, 5/8, ...
-    """
-    free = list(range(motions))
-    rank = torch.zeros(motions + 1, dtype=torch.int64)
-    for place in range(1, motions + 1):
-        wanted = _van_der_corput(place + 1) * motions - 0.5
-        nearest = min(free, key=lambda k: abs(k - wanted))
-        free.remove(nearest)
-        rank[nearest + 1] = place
-    return rank
-
-
-def _van_der_corput(index: int) -> float:
-    """The bits of ``index``, mirrored at the binary point."""
-    value, unit = 0.0, 0.5
-    while index:
-        value += unit * (index & 1)
-        index, unit = index >> 1, unit / 2
-    return value

@@ -35,12 +35,9 @@ class RigidBlur(BlurModel):
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         if not phase.kernel_open:
             return self.origin_kernel(pixels)
-        poses, weights = self.motion_poses(), self.base_weights()
-        gates = torch.ones(len(pixels), weights.shape[1], device=weights.device)
-        rank = torch.arange(weights.shape[1], device=weights.device).expand(gates.shape)
-        return packed_kernel(
-            pixels.view, gates, weights, poses, gates > 0, rank, weights.new_zeros(0)
-        )
+        weights = self.base_weights().index_select(0, pixels.view)
+        everything = torch.ones_like(weights, dtype=torch.bool)
+        return packed_kernel(pixels.view, weights, everything, self.motion_poses())
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         rays = self.motions.motions + 1 if phase.kernel_open else 1

@@ -109,13 +109,11 @@ class Trainer:
     def _pixels_per_step(self, phase: Phase) -> int:
         """As many pixels as the sample budget allows at the expected kernel size."""
         blur = self.config.blur
-        size, largest = self.progress.kernel_size, blur.motions + 1
-        if not phase.kernel_open or blur.model == "none":
-            size = 1.0
-        elif blur.model == "rigid" or not phase.mask_open:
-            size = float(largest)
-        elif phase.learn_mask:
-            size += blur.mask_exploration * (largest - size)
+        size = self.progress.kernel_size
+        if not phase.mask_open:
+            size = float(self.model.blur.costs(phase).mean())
+        if phase.learn_mask:
+            size += blur.mask_exploration * (blur.motions + 1 - size)
         per_pixel = size * self.progress.samples_per_ray
         return max(SMALLEST_BATCH, int(self.config.train.samples / per_pixel))
 
