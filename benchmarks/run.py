@@ -55,12 +55,13 @@ RIGID_4 = Row("rigid-4", ("blur.model=rigid", "blur.motions=4"))
 RIGID_7 = Row("rigid-7", ("blur.model=rigid", "blur.motions=7"))
 RIGID_12 = Row("rigid-12", ("blur.model=rigid", "blur.motions=12"))
 DYNAMIC = Row("dynamic", ("blur.model=dynamic",))
+DYNAMIC_12 = Row("dynamic-12", ("blur.model=dynamic", "blur.motions=12"))
 
 SUITES = {
     "toy": Suite(
         "fast",
-        ("train.time_budget=0", "train.steps=1200"),
-        (DYNAMIC, NONE, RIGID_7, RIGID_4, RIGID_12),
+        ("train.time_budget=0", "train.steps=3500"),
+        (DYNAMIC_12, RIGID_7, RIGID_4, NONE, RIGID_12),
         (0, 1),
     ),
     "blurball": Suite(

@@ -15,7 +15,7 @@ Numbers = Mapping[str, Any]
 HEADINGS = {
     "toy": (
         "Toy scene",
-        "192x128, 20 training photos (a fifth sharp), 5 sharp held-out views. Every row takes 1200 "
+        "192x128, 20 training photos (a fifth sharp), 5 sharp held-out views. Every row takes 3500 "
         "steps of 65,536 field samples: equal work, because the machine's speed varies by a third. "
         "`python benchmarks/run.py toy`",
     ),

@@ -25,7 +25,7 @@ class HashGridConfig:
     """Cells across of the finest level; 0: 1.6 times the photo's width, to resolve its pixels."""
     depth_ratio: float = 0.5
     """Cells in depth per cell across, in (0, 1]: disparity varies more slowly than the picture."""
-    hidden: int = 32
+    hidden: int = 64
     """Width of both heads."""
 
 
@@ -59,7 +59,7 @@ class BlurConfig:
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
     first_size: int = 5
     """Kernel size, in rays per pixel, while the motions are found and the mask does not decide."""
-    mask_tolerance: float = 0.015
+    mask_tolerance: float = 0.0075
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
@@ -84,12 +84,12 @@ class TrainConfig:
     warmup: float = 0.15
     """Share of training as plain NeRF, before the kernel starts."""
     settle: float = 0.3
-    """Share of training after which the Mask CNN takes over; until then all rays are open."""
+    """Share of training after which the mask decides; before, all pixels have ``first_size``."""
     harden: float = 0.5
     """Share of training after which gates are exactly 0 or 1."""
     table_rate: float = 2e-2
     """Adam rate of the hash table."""
-    head_rate: float = 5e-3
+    head_rate: float = 1e-2
     """Adam rate of the heads."""
     blur_rate: float = 2e-3
     """Adam rate of the motions and weights."""

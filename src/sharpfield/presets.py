@@ -14,8 +14,7 @@ def preset(name: str) -> Config:
     """The configuration ``name``. Raises ``InputError`` for an unknown one.
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
-    what a scene will look like: a smaller table, because few steps cannot fill a large one, and
-    fewer motions, because each needs its share of the rays to be found.
+    what a scene will look like, with a smaller table, because few steps cannot fill a large one.
     """
     config = Config()
     if name == "default":
@@ -25,6 +24,5 @@ def preset(name: str) -> Config:
             config,
             train=replace(config.train, time_budget=60.0),
             hashgrid=replace(config.hashgrid, log2_entries=16),
-            blur=replace(config.blur, motions=7),
         )
     raise InputError(f"--preset {name}: no such preset; use {' or '.join(PRESETS)}")

@@ -47,7 +47,7 @@ def small_config(
     log_every: int = 3,
     checkpoint_every: float = 3600.0,
 ) -> Config:
-    """Twelve steps cross all phases: warm-up, all open, soft, hard, with and without learning."""
+    """Twelve steps cross all phases: warm-up, first size, soft, hard, with and without learning."""
     return Config(
         scene=SceneConfig(factor=0, downscale=1, hold=0, tone="gamma"),
         field_name="hashgrid",

@@ -11,7 +11,7 @@ SHARPEST = 0.2
 
 
 def phase_at(progress: float, step: int, config: Config) -> Phase:
-    """Phase of the blur model at ``progress`` in [0, 1): warm-up, all open, soft, hard.
+    """Phase of the blur model at ``progress`` in [0, 1): warm-up, first size, soft, hard.
 
     The Mask CNN starts to learn half-way between the start of the kernel and its own, so that
     it knows what is blurred before it may close anything.
