@@ -58,7 +58,7 @@ class BlurConfig:
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
     first_size: int = 5
-    """Kernel size, in rays per pixel, while the motions are found and the mask does not decide."""
+    """Kernel size, 1 or more rays, while the motions are found and the mask does not decide."""
     mask_tolerance: float = 0.0075
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     mask_channels: int = 16

@@ -86,13 +86,18 @@ class DynamicBlur(RigidBlur):
         return renormalised_weights(base, self.ranks())
 
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
+        """Open gates of adjacent rank differ by the share of a pixel that has that very size.
+
+        So the weights of soft gates are a mixture of those of whole sizes. The first pixels of a
+        step that teaches the mask have all gates open.
+        """
         if not phase.kernel_open:
             return super().kernel(pixels, phase)
         size = self._sizes_at(pixels, phase)
         explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
         decided = size if phase.mask_open else torch.full_like(size, self._first_size())
         gates = open_gates(decided, self.rays, phase.temperature)
-        gates[:explored] += 1.0 - gates[:explored].detach()
+        gates[:explored] = 1.0 + (gates[:explored] - gates[:explored].detach())
         rendered = (gates > RENDERED_GATE).gather(1, self.ranks()[pixels.view])
         of_size = gates - F.pad(gates[:, 1:], (0, 1))
         by_size = self.sized_weights().index_select(0, pixels.view)
@@ -165,7 +170,7 @@ def open_gates(
         value = torch.sigmoid(height.detach() / temperature)
     else:
         value = (height.detach() > 0).float()
-    return F.pad(value + surrogate - surrogate.detach(), (1, 0), value=1.0)
+    return F.pad(value + (surrogate - surrogate.detach()), (1, 0), value=1.0)
 
 
 def bilinear(
