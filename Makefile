@@ -1,7 +1,7 @@
 # Every target sets up its own environment in .venv when it is missing or out of date.
 PYTHON ?= python3
 STAMP := .venv/.installed
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks run_nerf.py
 
 .PHONY: demo test test-slow lint format types bench clean
 
@@ -25,8 +25,9 @@ format: $(STAMP)
 types: $(STAMP)
 	.venv/bin/mypy
 
-bench: $(STAMP) ## every number of benchmarks/RESULTS.md
+bench: $(STAMP) ## every number of benchmarks/RESULTS.md and MEMORY.md
 	.venv/bin/python benchmarks/run.py
+	.venv/bin/python benchmarks/memory.py
 
 clean: ## the environment and all caches; runs stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

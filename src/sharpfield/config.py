@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+ActivationName = Literal["none", "relu", "sigmoid", "sigmoid1", "exp", "softplus"]
 BlurName = Literal["none", "rigid", "dynamic"]
-FieldName = Literal["hashgrid"]
+FidelityName = Literal["correct", "original"]
+FieldName = Literal["hashgrid", "mlp"]
+MotionsName = Literal["path", "network"]
 OrderName = Literal["spread", "size"]
-ToneName = Literal["none", "gamma"]
+ToneName = Literal["none", "gamma", "learn"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,59 @@ class HashGridConfig:
 
 
 @dataclass(frozen=True)
+class MlpConfig:
+    """The field ``mlp``: NeRF's coarse and fine networks."""
+
+    depth: int = 8
+    """Hidden layers of the coarse network; after the fifth, the input joins again."""
+    width: int = 256
+    """Width of the coarse network. Time and memory are proportional to it."""
+    fine_depth: int = 8
+    """Hidden layers of the fine network."""
+    fine_width: int = 256
+    """Width of the fine network."""
+    position_octaves: int = 10
+    """Frequencies of the positional encoding; 0: bare positions."""
+    direction_octaves: int = 4
+    """Frequencies of the encoding of view directions; 0: bare directions."""
+    view_directions: bool = True
+    """Whether colours depend on the direction of view."""
+    colour_activation: ActivationName = "sigmoid"
+    """From the network's output to linear colour; with ``scene.tone`` learn, none."""
+    density_activation: ActivationName = "relu"
+    """From the network's output to density."""
+
+
+@dataclass(frozen=True)
 class RenderConfig:
-    """Sampling along rays."""
+    """Sampling along rays with the field ``hashgrid``, and pictures with any field."""
 
     steps: int = 64
     """Sample places per ray, 2 or more; empty ones are skipped. Time grows with it."""
     grid: int = 96
     """Cells of the occupancy grid across; half as many in depth."""
+    picture_rays: int = 16384
+    """Rays rendered at once for a picture, 1 or more: bounds its memory."""
+
+
+@dataclass(frozen=True)
+class HierarchicalConfig:
+    """Sampling along rays with the field ``mlp``: coarse places, then fine ones where it counts."""
+
+    coarse: int = 64
+    """Stratified samples per ray, 2 or more, for the coarse network."""
+    fine: int = 64
+    """Further samples where the coarse network saw something; 0: the coarse network alone."""
+    jitter: float = 1.0
+    """Share of its stratum within which a training sample moves; 0: samples in fixed places."""
+    density_noise: float = 0.0
+    """Standard deviation of the noise on the raw density in training, against floaters."""
+    near_cut: int = 0
+    """In pictures, density is removed up to this many 128ths of the way; cuts off floaters."""
+    even_disparity: bool = False
+    """Samples evenly in disparity instead of depth; counts without NDC only."""
+    points_at_once: int = 65536
+    """Samples per evaluation of a network, 1 or more: bounds temporary memory."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +96,10 @@ class BlurConfig:
     """none: plain NeRF. rigid: DP-NeRF's rigid kernel. dynamic: rigid, sized per pixel by a CNN."""
     motions: int = 8
     """Rigid motions besides the origin ray, 1 or more. Time of rigid is proportional to it."""
+    motions_from: MotionsName = "path"
+    """path: along a smooth camera path. network: each on its own, as in DP-NeRF."""
+    origin: bool = True
+    """Whether the unmoved ray is part of a rigid kernel; it always is of a dynamic one."""
     embedding: int = 64
     """Width of the code that describes a view."""
     path_points: int = 5
@@ -72,11 +125,63 @@ class BlurConfig:
 
 
 @dataclass(frozen=True)
+class RigidNetworkConfig:
+    """DP-NeRF's network from a view's code to its motions (``blur.motions_from`` network).
+
+    A depth counts the hidden layers of a part, 0 or more; its width is that of those layers.
+    """
+
+    encoder_depth: int = 4
+    """Layers that all heads share, 1 or more."""
+    encoder_width: int = 64
+    """Width of those layers."""
+    rotation_depth: int = 1
+    """Layers of the head for rotations."""
+    rotation_width: int = 32
+    """Width of those layers."""
+    translation_depth: int = 1
+    """Layers of the head for translations."""
+    translation_width: int = 32
+    """Width of those layers."""
+    weight_depth: int = 1
+    """Layers of the head for kernel weights."""
+    weight_width: int = 32
+    """Width of those layers."""
+    window: float = 0.1
+    """Radians, and scene units, per unit of a head's output."""
+
+
+@dataclass(frozen=True)
+class AdaptiveConfig:
+    """DP-NeRF's adaptive weight proposal; it needs the field ``mlp`` and works in training only."""
+
+    enabled: bool = False
+    """Whether kernel weights are also proposed per pixel, from what its rays meet."""
+    sample_depth: int = 4
+    """Layers that look at a sample's feature, 1 or more."""
+    sample_width: int = 64
+    """Width of those layers."""
+    motion_depth: int = 1
+    """Layers after the first that look at a whole ray, 0 or more."""
+    motion_width: int = 32
+    """Width of those layers."""
+    direction_octaves: int = 2
+    """Frequencies of the encoding of ray directions."""
+    handover: bool = True
+    """The loss moves from the view's weights to the proposed ones, from 10 % to 90 %."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """The training loop."""
 
     samples: int = 65536
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
+    pixels: int = 0
+    """Pixels per step; 0: as many as ``samples`` allow."""
+    rays_at_once: int = 0
+    """Kernel rays per part of a step, which bounds its memory; 0: all. Results stay the same,
+    but for adaptive weights of ``fidelity`` original, which normalise over a part."""
     time_budget: float = 0.0
     """Training seconds; 0: use ``steps``. Set-up, compilation and evaluation are not counted."""
     steps: int = 2000
@@ -90,13 +195,17 @@ class TrainConfig:
     table_rate: float = 2e-2
     """Adam rate of the hash table."""
     head_rate: float = 1e-2
-    """Adam rate of the heads."""
+    """Adam rate of the heads, and of the networks of ``mlp``."""
     blur_rate: float = 2e-3
-    """Adam rate of the motions and weights."""
+    """Adam rate of the motions, weights and a learned tone curve."""
     mask_rate: float = 4e-3
     """Adam rate of the Mask CNN."""
     final_rate: float = 0.05
     """All rates decay exponentially to this share."""
+    beta2: float = 0.99
+    """Adam's memory of squared gradients, in [0, 1)."""
+    epsilon: float = 1e-15
+    """Adam's floor under the root of the squared gradients."""
     seed: int = 0
     """Seeds everything random."""
     log_every: int = 20
@@ -115,8 +224,12 @@ class SceneConfig:
     """Photos are shrunk by this much further, in memory."""
     hold: int = 0
     """Every n-th view is held out; 0: the ``hold=<n>`` marker of the folder, or 8."""
+    ndc: bool = True
+    """Normalised device coordinates, for forward-facing scenes; without them, field mlp only."""
+    spherify: bool = False
+    """Poses that look inwards from all around, brought to the unit sphere; asks for no NDC."""
     tone: ToneName = "gamma"
-    """Tone curve from linear light to photo colours: gamma 2.2, or none."""
+    """Tone curve from linear light to photo colours: gamma 2.2, none, or learned with mlp."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +240,21 @@ class Config:
     """The photos."""
     field_name: FieldName = "hashgrid"
     """The radiance field."""
+    fidelity: FidelityName = "correct"
+    """original: keeps the faults of DP-NeRF that its published numbers contain."""
     hashgrid: HashGridConfig = field(default_factory=HashGridConfig)
-    """Settings of the field."""
+    """Settings of the field ``hashgrid``."""
+    mlp: MlpConfig = field(default_factory=MlpConfig)
+    """Settings of the field ``mlp``."""
     render: RenderConfig = field(default_factory=RenderConfig)
     """Settings of the renderer."""
+    hierarchical: HierarchicalConfig = field(default_factory=HierarchicalConfig)
+    """Settings of the renderer of ``mlp``."""
     blur: BlurConfig = field(default_factory=BlurConfig)
     """Settings of the blur model."""
+    rigid_network: RigidNetworkConfig = field(default_factory=RigidNetworkConfig)
+    """Settings of DP-NeRF's motions."""
+    adaptive: AdaptiveConfig = field(default_factory=AdaptiveConfig)
+    """Settings of the adaptive weight proposal."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Settings of the training loop."""

@@ -6,25 +6,33 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Pixels
+from sharpfield.blur.motions import Motions, RigidMotions
+from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
-from sharpfield.blur.tone import gamma_curve
+from sharpfield.blur.tone import build_tone
 from sharpfield.config import Config, HashGridConfig
+from sharpfield.errors import InputError
 from sharpfield.fields.hashgrid import HashGridField
+from sharpfield.fields.mlp import MlpField
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.ndc import NdcCube
+from sharpfield.geometry.ndc import NdcCube, to_ndc
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
+from sharpfield.render.hierarchical import HierarchicalRenderer, Span
+from sharpfield.render.marching import MarchingRenderer
 from sharpfield.render.occupancy import OccupancyGrid
-from sharpfield.render.renderer import Renderer
+from sharpfield.render.renderer import RayFeatures, Renderer
 from sharpfield.scene.scene import Scene
 
-IMAGE_CHUNK = 16384
-"""Rays rendered at once for a picture: bounds its memory to some 100 MiB."""
+NEAREST = 0.9
+"""Without NDC, rays start at this fraction of the nearest depth."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +48,35 @@ class Model(nn.Module):
 
     def __init__(self, scene: Scene, config: Config) -> None:
         super().__init__()
+        check_combination(config)
         self.camera = scene.views[0].camera
+        self.picture_rays = config.render.picture_rays
         train = torch.tensor(scene.train_indices)
-        poses = torch.from_numpy(np.stack([view.pose for view in scene.views])).float()
-        self.gamma = config.scene.tone == "gamma"
-        self.field = HashGridField(sized_for(config.hashgrid, self.camera))
-        grid = config.render.grid
-        self.renderer = Renderer(
-            NdcCube.around(self.camera, poses[train], scene.near, scene.far),
-            OccupancyGrid((grid, grid, grid // 2)),
-            config.render.steps,
-        )
+        poses = torch.from_numpy(np.stack([view.pose for view in scene.views])).float()[train]
+        self.field = build_field(config, self.camera)
+        self.renderer = build_renderer(config, scene, poses)
+        self.ndc = config.scene.ndc
         photos = torch.from_numpy(np.stack([scene.views[i].photo for i in scene.train_indices]))
-        self.blur = build_blur(config, poses[train], photos, self.camera, middle_depth(scene))
+        self.blur = build_blur(config, poses, photos, self.camera, middle_depth(scene))
+        self.adaptive = build_adaptive(config, self.field, self.blur)
+        self.tone = build_tone(config.scene.tone)
 
     def display(self, linear: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """The tone curve: linear light to photo colours."""
-        return gamma_curve(linear) if self.gamma else linear
+        return self.tone(linear)
+
+    def adaptive_weights(
+        self, pixels: Pixels, kernel: Kernel, met: RayFeatures
+    ) -> Float[Tensor, " rays"]:
+        """Kernel weights as the adaptive weight proposal has them; only where there is one."""
+        if self.adaptive is None or not isinstance(self.blur, RigidBlur):
+            raise TypeError("this model proposes no weights")
+        directions = camera_directions(pixels.xy, self.camera)
+        origin = rays_from_poses(directions, self.blur.poses[pixels.view])
+        sampled = to_ndc(origin, self.camera) if self.ndc else origin
+        code = self.blur.motions.code().index_select(0, pixels.view)
+        along = F.normalize(sampled.directions, dim=1)
+        return self.adaptive(met.features, met.lengths, along, code, kernel)
 
     def kernel_rays(self, pixels: Pixels, kernel: Kernel) -> Rays:
         """World rays of a kernel: the pixels' directions, seen from the kernel's poses."""
@@ -73,18 +93,53 @@ class Model(nn.Module):
     @torch.no_grad()
     def render(self, camera: Camera, pose: Float[np.ndarray, "3 4"]) -> RenderedView:
         """The sharp view of a camera at a camera-to-world pose, in scene units."""
-        device = self.field.table.device
+        device = self.blur.poses.device
         directions = camera_directions(pixel_centres(camera), camera).to(device)
         at = torch.as_tensor(pose, dtype=torch.float32, device=device)
         rays = rays_from_poses(directions, at.expand(len(directions), 3, 4))
         parts = []
-        for start in range(0, len(rays), IMAGE_CHUNK):
-            part = rays[slice(start, start + IMAGE_CHUNK)]
-            parts.append(self.renderer(self.field, part, self.renderer.image_offsets(part)))
+        for start in range(0, len(rays), self.picture_rays):
+            part = rays[slice(start, start + self.picture_rays)]
+            parts.append(self.renderer(self.field, part, None))
         shape = (camera.height, camera.width)
         colour = self.display(torch.cat([part.colour for part in parts])).clamp(0, 1)
         depth = torch.cat([part.depth for part in parts])
         return RenderedView(colour.view(*shape, 3).cpu().numpy(), depth.view(shape).cpu().numpy())
+
+
+def check_combination(config: Config) -> None:
+    """Raises ``InputError`` for settings that exclude each other."""
+    if config.scene.spherify and config.scene.ndc:
+        raise InputError("setting scene.spherify: true asks for scene.ndc false and --field mlp")
+    if config.field_name == "hashgrid":
+        excluded = {
+            "scene.ndc": not config.scene.ndc,
+            "adaptive.enabled": config.adaptive.enabled,
+            "scene.tone": config.scene.tone == "learn",
+        }
+        for key in (key for key, wrong in excluded.items() if wrong):
+            group, name = key.split(".")
+            value = getattr(getattr(config, group), name)
+            raise InputError(f"setting {key}: {value} does not go with hashgrid; use --field mlp")
+
+
+def build_field(config: Config, camera: Camera) -> HashGridField | MlpField:
+    """The configured field."""
+    if config.field_name == "mlp":
+        return MlpField(config.mlp, two=config.hierarchical.fine > 0)
+    return HashGridField(sized_for(config.hashgrid, camera))
+
+
+def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4"]) -> Renderer:
+    """The renderer that goes with the field, around the training ``poses``."""
+    camera = scene.views[0].camera
+    if config.field_name == "mlp":
+        span = None if config.scene.ndc else Span(NEAREST * scene.near, scene.far)
+        features = config.adaptive.enabled and config.blur.model != "none"
+        return HierarchicalRenderer(config.hierarchical, camera, span, features)
+    cube = NdcCube.around(camera, poses, scene.near, scene.far)
+    grid = config.render.grid
+    return MarchingRenderer(cube, OccupancyGrid((grid, grid, grid // 2)), config.render.steps)
 
 
 def sized_for(config: HashGridConfig, camera: Camera) -> HashGridConfig:
@@ -100,11 +155,35 @@ def build_blur(
     depth: float,
 ) -> BlurModel:
     """The configured blur model over the training views."""
-    if config.blur.model == "none":
+    blur = config.blur
+    if blur.model == "none":
         return NoBlur(poses, camera.height, camera.width)
-    if config.blur.model == "rigid":
-        return RigidBlur(poses, config.blur, camera, depth)
-    return DynamicBlur(poses, config.blur, camera, depth, photos)
+    motions: Motions
+    if blur.motions_from == "network":
+        network = config.rigid_network
+        motions = NetworkMotions(poses, blur, network, camera, depth, config.fidelity)
+    else:
+        motions = RigidMotions(len(poses), blur, camera, depth)
+    if blur.model == "rigid":
+        return RigidBlur(poses, motions, camera, depth, blur.origin)
+    return DynamicBlur(poses, motions, blur, camera, depth, photos)
+
+
+def build_adaptive(
+    config: Config, field: HashGridField | MlpField, blur: BlurModel
+) -> AdaptiveWeights | None:
+    """The adaptive weight proposal, where it is wanted and there is a kernel."""
+    if not (config.adaptive.enabled and isinstance(field, MlpField)):
+        return None
+    if not isinstance(blur, RigidBlur):
+        return None
+    return AdaptiveWeights(
+        config.blur.motions,
+        field.feature_channels,
+        blur.motions.code_width,
+        config.adaptive,
+        config.fidelity,
+    )
 
 
 def middle_depth(scene: Scene) -> float:

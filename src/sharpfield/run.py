@@ -1,4 +1,4 @@
-"""A run folder opened for reading: the trained model beside its scene."""
+"""A run, opened for reading: the model, trained so far, beside its scene."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sharpfield.scene.llff import read_llff
 from sharpfield.scene.scene import Scene
 from sharpfield.scene.toy import Truth, read_truth
 from sharpfield.settings import from_dict
-from sharpfield.train.checkpoints import Checkpoint, load_checkpoint
+from sharpfield.train.checkpoints import load_checkpoint
 from sharpfield.train.run_folder import read_run
-from sharpfield.train.trainer import read_progress
+from sharpfield.train.trainer import Progress, read_progress
 
 
 class Run:
@@ -29,11 +29,10 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, scene: Scene, config: Config, model: Model, checkpoint: Checkpoint
+        self, folder: Path, scene: Scene, config: Config, model: Model, progress: Progress
     ) -> None:
         self.folder, self.scene, self.config, self.model = folder, scene, config, model
-        progress = read_progress(checkpoint.state)
-        self.step = checkpoint.step
+        self.step = progress.step
         self.seed = config.train.seed
         self.training_seconds = progress.seconds
         self.rays_per_pixel = progress.rays_per_pixel
@@ -84,7 +83,9 @@ class Run:
 def read_scene(root: Path, config: Config) -> Scene:
     """The scene of a folder as ``config.scene`` says."""
     scene = config.scene
-    return read_llff(root, scene.factor or None, scene.downscale, scene.hold or None)
+    return read_llff(
+        root, scene.factor or None, scene.downscale, scene.hold or None, scene.spherify
+    )
 
 
 def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) -> Run:
@@ -104,4 +105,4 @@ def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) 
     if checkpoint.warning and warn is not None:
         warn.append(checkpoint.warning)
     model.load_checkpoint(checkpoint.tensors)
-    return Run(folder, scene, config, model.to(device), checkpoint)
+    return Run(folder, scene, config, model.to(device), read_progress(checkpoint.state))

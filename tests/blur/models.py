@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
+from sharpfield.blur.motions import RigidMotions
+from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
-from sharpfield.config import BlurConfig
+from sharpfield.config import BlurConfig, FidelityName, RigidNetworkConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.se3 import exponential
 
@@ -18,6 +20,7 @@ DEPTH = 2.0
 VIEWS = 5
 MOTIONS = 6
 RAYS = MOTIONS + 1
+NETWORK = RigidNetworkConfig(encoder_depth=2, encoder_width=16, rotation_width=8)
 
 WARM = Phase(kernel_open=False)
 FIRST = Phase(kernel_open=True)
@@ -63,17 +66,47 @@ def none() -> NoBlur:
     return NoBlur(given_poses(), CAMERA.height, CAMERA.width)
 
 
-def rigid(seed: int = 0, **changes: float) -> RigidBlur:
+def path_motions(seed: int = 0, **changes: float | str) -> RigidMotions:
     torch.manual_seed(seed)
-    return RigidBlur(given_poses(), config(**changes), CAMERA, DEPTH)
+    return RigidMotions(VIEWS, config(**changes), CAMERA, DEPTH)
+
+
+def network_motions(
+    blur: BlurConfig | None = None,
+    network: RigidNetworkConfig = NETWORK,
+    fidelity: FidelityName = "correct",
+    seed: int = 0,
+) -> NetworkMotions:
+    torch.manual_seed(seed)
+    return NetworkMotions(given_poses(), blur or config(), network, CAMERA, DEPTH, fidelity)
+
+
+def rigid(seed: int = 0, **changes: float) -> RigidBlur:
+    return RigidBlur(given_poses(), path_motions(seed, **changes), CAMERA, DEPTH)
+
+
+def rigid_network(seed: int = 0, **changes: float) -> RigidBlur:
+    motions = network_motions(config(**changes), seed=seed)
+    return RigidBlur(given_poses(), motions, CAMERA, DEPTH)
+
+
+def without_origin(seed: int = 0, **changes: float) -> RigidBlur:
+    motions = path_motions(seed, **changes)
+    return RigidBlur(given_poses(), motions, CAMERA, DEPTH, origin=False)
 
 
 def dynamic(seed: int = 0, **changes: float | str) -> DynamicBlur:
-    torch.manual_seed(seed)
-    return DynamicBlur(given_poses(), config(**changes), CAMERA, DEPTH, photos())
+    motions = path_motions(seed, **changes)
+    return DynamicBlur(given_poses(), motions, config(**changes), CAMERA, DEPTH, photos())
 
 
-def stir(model: BlurModel) -> None:
+def dynamic_network(seed: int = 0, **changes: float) -> DynamicBlur:
+    blur = config(order="size", **changes)
+    motions = network_motions(blur, seed=seed)
+    return DynamicBlur(given_poses(), motions, blur, CAMERA, DEPTH, photos())
+
+
+def stir(model: nn.Module) -> None:
     """Random heads in place of the careful start, and random stored sizes."""
     random = torch.Generator().manual_seed(23)
     with torch.no_grad():

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from sharpfield.blur.dynamic import DynamicBlur, bilinear, open_gates
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
+from sharpfield.blur.motions import RigidMotions
 from sharpfield.geometry.rays import pixel_centres
 
 LEARNING = (FIRST_LEARNING, SOFT_LEARNING, HARD_LEARNING)
@@ -136,6 +137,7 @@ class TestNoNaN:
         """The origin may weigh next to nothing, or all, and be the only open ray."""
         model = dynamic()
         force_size(model, size)
+        assert isinstance(model.motions, RigidMotions)
         with torch.no_grad():
             model.motions.weight_head.bias[0] = logit
         kernel = kernel_of(model, random_pixels(), HARD)

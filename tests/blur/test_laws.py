@@ -13,16 +13,21 @@ from tests.blur.models import (
     SOFT,
     WARM,
     dynamic,
+    dynamic_network,
     force_size,
     kernel_of,
     none,
     random_colours,
     random_pixels,
     rigid,
+    rigid_network,
     stir,
+    without_origin,
 )
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
+
+MODELS = [none, rigid, rigid_network, dynamic, dynamic_network]
 
 
 def assert_same_kernel(ours: Kernel, theirs: Kernel) -> None:
@@ -33,7 +38,7 @@ def assert_same_kernel(ours: Kernel, theirs: Kernel) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("build", [none, rigid, dynamic])
+@pytest.mark.parametrize("build", MODELS)
 class TestEveryModel:
     def make(self, build, phase: Phase) -> tuple[Pixels, Kernel]:
         model = build()
@@ -67,7 +72,7 @@ class TestEveryModel:
         assert len((kernel.pixel * RAYS + kernel.motion).unique()) == len(kernel.pixel)
 
 
-@pytest.mark.parametrize("build", [none, rigid, dynamic])
+@pytest.mark.parametrize("build", MODELS)
 def test_motion_zero_is_the_given_pose(build) -> None:
     model = build()
     stir(model)
@@ -79,7 +84,7 @@ def test_motion_zero_is_the_given_pose(build) -> None:
     torch.testing.assert_close(weights.sum(1), torch.ones(views))
 
 
-@pytest.mark.parametrize("build", [rigid, dynamic])
+@pytest.mark.parametrize("build", [rigid, rigid_network, dynamic, dynamic_network])
 def test_kernel_rays_carry_the_poses_and_weights_of_their_motions(build) -> None:
     model = build(first_size=RAYS)
     stir(model)
@@ -91,12 +96,28 @@ def test_kernel_rays_carry_the_poses_and_weights_of_their_motions(build) -> None
     torch.testing.assert_close(kernel.weights, model.base_weights()[view, kernel.motion])
 
 
-@pytest.mark.parametrize("build", [rigid, dynamic])
+@pytest.mark.parametrize("build", [rigid, rigid_network, dynamic, dynamic_network])
 def test_warm_up_is_plain_nerf(build) -> None:
     model = build()
     stir(model)
     pixels = random_pixels()
     assert_same_kernel(kernel_of(model, pixels, WARM), kernel_of(none(), pixels, FIRST))
+
+
+def test_without_the_origin_the_motions_share_its_weight() -> None:
+    model, whole = without_origin(), rigid()
+    for each in (model, whole):
+        stir(each)
+    pixels = random_pixels()
+    kernel = kernel_of(model, pixels, FIRST)
+    assert (torch.bincount(kernel.pixel) == RAYS - 1).all() and kernel.motion.min() == 1
+    assert (model.costs(FIRST) == RAYS - 1).all() and (model.costs(WARM) == 1).all()
+    assert (model.masks(2)[0] == 0).all() and (model.masks(2)[1:] == 1).all()
+    theirs = whole.base_weights()[:, 1:]
+    shared = theirs / theirs.sum(1, keepdim=True)
+    torch.testing.assert_close(kernel.weights.view(-1, RAYS - 1), shared[pixels.view])
+    torch.testing.assert_close(model.base_weights()[:, 1:], shared)
+    assert (model.base_weights()[:, 0] == 0).all()
 
 
 @pytest.mark.parametrize("phase", [FIRST, SOFT, HARD])
@@ -121,7 +142,7 @@ def test_only_the_origin_open_is_none(order: str, size: float) -> None:
 
 
 @pytest.mark.parametrize("phase", [FIRST, SOFT, HARD])
-@pytest.mark.parametrize("build", [none, rigid, dynamic])
+@pytest.mark.parametrize("build", MODELS)
 def test_a_pixel_does_not_depend_on_the_rest_of_the_batch(build, phase: Phase) -> None:
     model = build()
     stir(model)

@@ -10,6 +10,7 @@ from tests.blur.models import (
     MOTIONS,
     VIEWS,
     given_poses,
+    path_motions,
     rigid,
     root_mean_square,
     stir,
@@ -89,12 +90,18 @@ def test_a_small_turn_moves_the_picture_by_about_its_angle() -> None:
 
 def test_without_freedom_the_motions_lie_on_the_path() -> None:
     """M points of a Bezier curve with P control points span at most P dimensions."""
-    model = rigid(path_points=2, freedom=0.0)
-    stir(model)
-    twists = model.motions.twists() / model.motions.unit
+    motions = path_motions(path_points=2, freedom=0.0)
+    stir(motions)
+    twists = motions.twists() / motions.unit
     for view in twists:
         values = torch.linalg.svdvals(view - view.mean(0))
         assert values[0] > 1e-2 and values[1] < 1e-4 * values[0]
+
+
+def test_the_code_is_what_the_heads_look_at() -> None:
+    motions = path_motions()
+    assert motions.code().shape == (VIEWS, motions.code_width)
+    torch.testing.assert_close(motions.code(), motions.encoder(motions.embedding))
 
 
 def test_bernstein_polynomials() -> None:

@@ -10,8 +10,8 @@ from skimage.metrics import structural_similarity
 
 from sharpfield.errors import InputError
 from sharpfield.evaluate.images import from_8bit, to_8bit
-from sharpfield.evaluate.metrics import Lpips, flip, flip_map, psnr, spearman, ssim
-from sharpfield.evaluate.protocols import PAPER, STANDARD, find_protocol
+from sharpfield.evaluate.metrics import Lpips, flip, flip_map, mse, psnr, spearman, ssim
+from sharpfield.evaluate.protocols import PAPER, STANDARD, Protocol, find_protocol
 
 
 def pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +37,42 @@ def test_the_protocols_are_the_windows_they_name() -> None:
     assert ssim(render, photo, STANDARD) == pytest.approx(gaussian, abs=1e-5)
     assert ssim(render, photo, PAPER) == pytest.approx(uniform, abs=1e-5)
     assert abs(gaussian - uniform) > 1e-3
+
+
+def windows(image: np.ndarray) -> np.ndarray:
+    """The 49 values of every 7x7 window that lies inside the image."""
+    inside = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (7, 7), (0, 1))
+    return inside.reshape(*inside.shape[:3], 49)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_paper_ssim_follows_the_formula_of_wang_et_al(seed: int) -> None:
+    # On [-1, 1] the range is 2; variances are those of a sample; c1, c2 as in the paper.
+    render, photo = pair(seed)
+    a, b = (windows(image * 2.0 - 1.0) for image in (render, photo))
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    mean_a, mean_b = a.mean(-1), b.mean(-1)
+    covariance = ((a - mean_a[..., None]) * (b - mean_b[..., None])).sum(-1) / 48
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * covariance + c2) / (a.var(-1, ddof=1) + b.var(-1, ddof=1) + c2)
+    assert ssim(render, photo, PAPER) == pytest.approx((luminance * structure).mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("brightest", [1.0, 0.4])
+@pytest.mark.parametrize(("protocol", "span"), [(STANDARD, 1.0), (PAPER, 2.0)])
+def test_mse_and_psnr_follow_their_formulas(
+    protocol: Protocol, span: float, brightest: float
+) -> None:
+    # Range 1 on [0, 1] whatever the image holds: the classic code guesses it from the values.
+    render, photo = (image * np.float32(brightest) for image in pair())
+    error = float(((render.astype(np.float64) - photo) ** 2).mean())
+    assert mse(render, photo, protocol) == pytest.approx(span**2 * error)
+    assert psnr(render, photo) == pytest.approx(-10 * np.log10(error))
+    assert psnr(render, photo) == pytest.approx(
+        10 * np.log10(span**2 / mse(render, photo, protocol))
+    )
+    brighter = [1 - image for image in (render, photo)]
+    assert psnr(*brighter) == pytest.approx(psnr(render, photo), abs=1e-4)
 
 
 def test_ssim_of_equal_images_is_one_and_needs_a_window() -> None:

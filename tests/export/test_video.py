@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -10,7 +12,9 @@ from tests.fake_run import RunMaker, sharp_photo
 
 from sharpfield.errors import InputError
 from sharpfield.export.camera_path import camera_path, read_path
-from sharpfield.export.video import render_path
+from sharpfield.export.video import render_path, write_video
+from sharpfield.geometry.paths import epi, spiral
+from sharpfield.geometry.poses import look_along
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -55,9 +59,82 @@ def test_a_failed_video_leaves_nothing(make_run: RunMaker) -> None:
     assert list((run.folder / "renders").iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["spiral", "interpolate"])
+def ramps(count: int, width: int, height: int) -> Iterator[np.ndarray]:
+    """Grey ramps that get brighter from frame to frame."""
+    for number in range(count):
+        grey = np.linspace(0, 40 * (number + 1), width, dtype=np.uint8)
+        yield np.repeat(np.tile(grey, (height, 1))[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("size", [(40, 32), (41, 31)])
+def test_a_written_video_shows_its_frames_in_order(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    target = tmp_path / "new" / "video.mp4"
+    write_video(target, ramps(5, width, height), size, fps=10.0, quality=9)
+    shown = frames(target)
+    assert len(shown) == 5
+    assert shown[0].shape == (height + height % 2, width + width % 2, 3)
+    for seen, given in zip(shown, ramps(5, width, height), strict=True):
+        assert np.abs(seen[:height, :width].astype(float) - given).mean() < 4
+    assert imageio_ffmpeg.count_frames_and_secs(str(target))[1] == pytest.approx(0.5)
+
+
+def test_quality_costs_bytes(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), dtype=np.uint8)
+    for quality in (2, 9):
+        write_video(tmp_path / f"{quality}.mp4", noise, (40, 32), quality=quality)
+    assert (tmp_path / "2.mp4").stat().st_size < (tmp_path / "9.mp4").stat().st_size / 2
+
+
+def test_a_failed_write_keeps_the_old_video(tmp_path: Path) -> None:
+    target = tmp_path / "video.mp4"
+    target.write_bytes(b"old")
+
+    def stop() -> Iterator[np.ndarray]:
+        yield from ramps(2, 40, 32)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(target, stop(), (40, 32))
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_video(target, [], (40, 32))
+    with pytest.raises(ValueError, match="40x32 video"):
+        write_video(target, ramps(1, 32, 40), (40, 32))
+    assert list(tmp_path.iterdir()) == [target] and target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("kind", ["spiral", "interpolate", "epi"])
 def test_named_paths_have_the_asked_length(make_run: RunMaker, kind: str) -> None:
     assert camera_path(make_run().scene, kind, 17).shape == (17, 3, 4)
+
+
+def test_scales_reach_the_paths(make_run: RunMaker) -> None:
+    scene = make_run().scene
+    poses = np.stack([view.pose for view in scene.views]).astype(np.float64)
+    np.testing.assert_array_equal(
+        camera_path(scene, "spiral", 8, focus_scale=3.0, radius_scale=0.5),
+        spiral(poses, scene.near, scene.far, 8, focus_scale=3.0, radius_scale=0.5),
+    )
+    np.testing.assert_array_equal(
+        camera_path(scene, "epi", 8, radius_scale=0.5), epi(poses, 8, radius_scale=0.5)
+    )
+
+
+def test_orbit_goes_around_what_the_views_see(make_run: RunMaker) -> None:
+    scene = make_run().scene
+    with pytest.raises(InputError, match=r"--path orbit: .*parallel; use spiral"):
+        camera_path(scene, "orbit")
+    spots = [np.array([1.0, 0.3 * i, 0.5 * (-1) ** i]) for i in range(4)]
+    up = np.array([0.0, 0.0, 1.0])
+    views = tuple(
+        replace(view, pose=look_along(spot, up, spot + 5).astype(np.float32))
+        for view, spot in zip(scene.views, spots, strict=True)
+    )
+    path = camera_path(replace(scene, views=views), "orbit", 9)
+    assert path.shape == (9, 3, 4)
+    radius = np.linalg.norm(path[:, :, 3] - 5, axis=-1)
+    np.testing.assert_allclose(radius, np.sqrt(np.mean(np.square(spots).sum(axis=1))), rtol=1e-5)
+    np.testing.assert_allclose(path[:, :, 3] - radius[:, None] * path[:, :, 2], 5, atol=1e-5)
 
 
 def test_a_path_file_is_in_input_coordinates(make_run: RunMaker, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sharpfield.geometry.paths import interpolate, spiral
+from sharpfield.geometry.paths import epi, interpolate, spiral
 from sharpfield.geometry.poses import recentre
 
 NEAR, FAR = 4 / 3, 6.0
@@ -51,14 +53,28 @@ def test_spiral_looks_at_the_focus(focus_scale: float) -> None:
     np.testing.assert_allclose(-path[:, :, 2], towards, atol=1e-9)
 
 
-def test_spiral_moves_with_the_world() -> None:
+@pytest.mark.parametrize(
+    "path", [lambda poses: spiral(poses, NEAR, FAR, count=16), lambda poses: epi(poses, 16)]
+)
+def test_named_paths_move_with_the_world(path: Callable[[np.ndarray], np.ndarray]) -> None:
     poses = forward_facing()
     turn = Rotation.from_rotvec([0.4, -1.0, 2.0]).as_matrix()
     moved = turn @ poses
     moved[:, :, 3] += [3.0, -2.0, 5.0]
-    expected = turn @ spiral(poses, NEAR, FAR, count=16)
+    expected = turn @ path(poses)
     expected[:, :, 3] += [3.0, -2.0, 5.0]
-    np.testing.assert_allclose(spiral(moved, NEAR, FAR, count=16), expected, atol=1e-9)
+    np.testing.assert_allclose(path(moved), expected, atol=1e-9)
+
+
+def test_epi_slides_along_x_and_keeps_the_average_view() -> None:
+    poses = forward_facing()
+    path = epi(poses, 120, radius_scale=0.7)
+    radius = 0.7 * np.percentile(np.abs(poses[:, 0, 3]), 90)
+    assert path.shape == (120, 3, 4)
+    expected = np.zeros((120, 3))
+    expected[:, 0] = radius / 2 * (-1 + 2 * np.arange(120) / 120)
+    np.testing.assert_allclose(path[:, :, 3], expected, atol=1e-9)
+    np.testing.assert_allclose(path[:, :, :3], np.broadcast_to(np.eye(3), (120, 3, 3)), atol=1e-9)
 
 
 def test_interpolation_passes_through_every_pose() -> None:

@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write(tmp_path / "scene")
 
 
-def fail(root: Path, **options: int) -> str:
+def fail(root: Path, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         read_llff(root, **options)
     message = str(caught.value)
@@ -131,6 +132,46 @@ def test_units_of_the_input_do_not_matter(root: Path, tmp_path: Path) -> None:
     before = centres(read_llff(root))
     change_table(root, shrink)
     np.testing.assert_allclose(centres(read_llff(root)), before, atol=1e-6)
+
+
+def face_inwards(table: np.ndarray) -> None:
+    """Cameras on a dome around (5, -3, 2) in the columns down, right, back, t of the file."""
+    random = np.random.default_rng(6)
+    for row in table:
+        offset = random.normal(0, 1, 3) * [1.0, 1.0, 0.3] + [0.0, 0.0, 2.0]
+        back = offset / np.linalg.norm(offset)
+        right = np.cross([0.0, 0.0, 1.0], back)
+        right /= np.linalg.norm(right)
+        centre = offset + np.array([5.0, -3.0, 2.0])
+        pose = np.stack([-np.cross(back, right), right, back, centre], axis=1)
+        row[:15].reshape(3, 5)[:, :4] = pose
+
+
+def test_spherify_brings_inward_views_to_the_unit_sphere(root: Path) -> None:
+    change_table(root, face_inwards)
+    scene, plain = read_llff(root, spherify=True), read_llff(root)
+    transform = scene.from_input
+    scale = np.cbrt(np.linalg.det(transform[:3, :3]))
+    assert (centres(scene) ** 2).sum(axis=-1).mean() == pytest.approx(1.0)
+    np.testing.assert_allclose(transform @ [5.0, -3.0, 2.0, 1.0], [0, 0, 0, 1], atol=1e-9)
+    assert (scene.near, scene.far) == pytest.approx((2.0 * scale, 9.0 * scale))
+    assert scene.near / plain.near == pytest.approx(scene.far / plain.far)
+    table = np.load(root / "poses_bounds.npy")
+    world = llff_to_opengl(table[:, :15].reshape(-1, 3, 5)[:, :, :4])
+    mapped = world[:, :, 3] @ transform[:3, :3].T + transform[:3, 3]
+    np.testing.assert_allclose(mapped, centres(scene), atol=1e-6)
+    axes = transform[:3, :3] / scale @ world[:, :, :3]
+    np.testing.assert_allclose(axes, [view.pose[:, :3] for view in scene.views], atol=1e-6)
+
+
+def test_spherify_needs_cameras_that_look_inwards(root: Path) -> None:
+    def align(table: np.ndarray) -> None:
+        table[:, [0, 1, 2, 5, 6, 7, 10, 11, 12]] = table[0, [0, 1, 2, 5, 6, 7, 10, 11, 12]]
+
+    change_table(root, align)
+    message = fail(root, spherify=True)
+    assert message.startswith(str(root / "poses_bounds.npy"))
+    assert "parallel" in message and "turn spherify off" in message
 
 
 # Which photos, how large.

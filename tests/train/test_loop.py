@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from sharpfield.errors import InputError
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
 from sharpfield.train.checkpoints import load_checkpoint
-from sharpfield.train.loop import Interrupted, Report, train
+from sharpfield.train.loop import Interrupted, Job, Observer, train
 from sharpfield.train.run_folder import lock_run, read_run
-from sharpfield.train.step import train_step
-from sharpfield.train.trainer import Progress
+from sharpfield.train.step import StepResult, compute_gradients
+from sharpfield.train.trainer import Progress, Trainer
 
 CONFIG = small_config("dynamic")
 
@@ -30,11 +29,11 @@ def run_training(
     run: Path,
     scene: Scene,
     config: Config = CONFIG,
-    observe: Callable[[Report], None] = lambda report: None,
+    observe: Observer = lambda trainer, result: None,
     warnings: list[str] | None = None,
 ) -> Progress:
     warn = [] if warnings is None else warnings
-    return train(run, scene, config, torch.device("cpu"), observe, warn.append)
+    return train(Job(run, scene, config, torch.device("cpu")), observe, warn.append)
 
 
 def final_tensors(run: Path) -> dict[str, Tensor]:
@@ -53,9 +52,9 @@ def metrics(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def interrupt_at(step: int) -> Callable[[Report], None]:
-    def observe(report: Report) -> None:
-        if report.progress.step == step:
+def interrupt_at(step: int) -> Observer:
+    def observe(trainer: Trainer, result: StepResult) -> None:
+        if trainer.progress.step == step:
             raise KeyboardInterrupt
 
     return observe
@@ -106,7 +105,9 @@ def test_the_observer_sees_every_step(tmp_path: Path, scene: Scene) -> None:
     progress = run_training(
         tmp_path / "run",
         scene,
-        observe=lambda report: seen.append((report.progress.step, report.share_done, report.stage)),
+        observe=lambda trainer, result: seen.append(
+            (trainer.progress.step, trainer.share_done, trainer.stage())
+        ),
     )
     assert progress.step == STEPS
     assert [step for step, _, _ in seen] == list(range(1, STEPS + 1))
@@ -143,9 +144,9 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
         calls.append(len(calls))
         if len(calls) == 5:
             signal.raise_signal(signal.SIGINT)
-        return train_step(*arguments)
+        return compute_gradients(*arguments)
 
-    monkeypatch.setattr("sharpfield.train.trainer.train_step", interrupted_step)
+    monkeypatch.setattr("sharpfield.train.trainer.compute_gradients", interrupted_step)
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         run_training(run, scene)
@@ -160,7 +161,7 @@ def test_a_finished_run_is_left_alone(tmp_path: Path, scene: Scene) -> None:
     first = run_training(run, scene)
     files = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
 
-    def no_step(report: Report) -> None:
+    def no_step(trainer: Trainer, result: StepResult) -> None:
         raise AssertionError("nothing is left to do")
 
     again = run_training(run, scene, observe=no_step)
@@ -212,7 +213,10 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     warnings: list[str] = []
     steps: list[int] = []
     run_training(
-        run, scene, observe=lambda report: steps.append(report.progress.step), warnings=warnings
+        run,
+        scene,
+        observe=lambda trainer, result: steps.append(trainer.progress.step),
+        warnings=warnings,
     )
     assert steps == [STEPS]
     assert len(warnings) == 1 and newest.name in warnings[0] and before.name in warnings[0]

@@ -44,14 +44,16 @@ class TestPixelSampler:
 
     def test_colours_are_those_of_the_photo_at_the_pixel(self) -> None:
         photos = self.photos()
-        pixels, colours = PixelSampler(photos).draw(500, torch.Generator().manual_seed(0), EVEN)
+        batch = PixelSampler(photos).draw(500, torch.Generator().manual_seed(0), EVEN)
+        pixels, colours = batch.pixels, batch.colours
         corner = pixels.xy - 0.5
         assert torch.equal(corner, corner.floor())
         column, row = corner.long().unbind(1)
         assert torch.equal(colours, photos[pixels.view, row, column])
 
     def test_every_pixel_of_every_view_can_be_drawn(self) -> None:
-        pixels, _ = PixelSampler(self.photos()[:2, :4, :5]).draw(2000, torch.Generator(), EVEN[:2])
+        sampler = PixelSampler(self.photos()[:2, :4, :5])
+        pixels = sampler.draw(2000, torch.Generator(), EVEN[:2]).pixels
         seen = torch.cat([pixels.view[:, None], (pixels.xy - 0.5).long()], dim=1).unique(dim=0)
         assert torch.equal(
             seen, torch.cartesian_prod(torch.arange(2), torch.arange(5), torch.arange(4))
@@ -61,14 +63,15 @@ class TestPixelSampler:
     def test_a_few_views(self, asked: int, seen: int) -> None:
         sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
         drawn = [
-            sampler.draw(300, generator, EVEN, views=asked)[0].view.unique() for _ in range(20)
+            sampler.draw(300, generator, EVEN, views=asked).pixels.view.unique() for _ in range(20)
         ]
         assert all(len(views) == seen for views in drawn)
         assert len(torch.cat(drawn).unique()) == VIEWS
 
     def test_views_are_drawn_by_their_shares(self) -> None:
         shares = torch.tensor([1.0, 0.0, 3.0, 0.0, 0.0, 0.0])
-        pixels, _ = PixelSampler(self.photos()).draw(4000, torch.Generator().manual_seed(0), shares)
+        generator = torch.Generator().manual_seed(0)
+        pixels = PixelSampler(self.photos()).draw(4000, generator, shares).pixels
         counts = torch.bincount(pixels.view, minlength=VIEWS)
         assert (counts[shares == 0] == 0).all()
         assert 0.7 < counts[2] / 4000 < 0.8
@@ -77,8 +80,9 @@ class TestPixelSampler:
         sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
         sampler.draw(10, generator, EVEN, views=2)
         state = generator.get_state()
-        first, _ = sampler.draw(10, generator, EVEN)
-        second, _ = PixelSampler(sampler.photos).draw(10, torch.Generator().set_state(state), EVEN)
+        first = sampler.draw(10, generator, EVEN).pixels
+        restored = torch.Generator().set_state(state)
+        second = PixelSampler(sampler.photos).draw(10, restored, EVEN).pixels
         assert torch.equal(first.view, second.view) and torch.equal(first.xy, second.xy)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import displacements
+from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
     quadrature_rules,
     quadrature_weights,
@@ -47,12 +47,13 @@ class DynamicBlur(RigidBlur):
     def __init__(
         self,
         poses: Float[Tensor, "views 3 4"],
+        motions: Motions,
         config: BlurConfig,
         camera: Camera,
         depth: float,
         photos: Float[Tensor, "views height width 3"],
     ) -> None:
-        super().__init__(poses, config, camera, depth)
+        super().__init__(poses, motions, camera, depth)
         self.config = config
         self.rays = config.motions + 1
         self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)

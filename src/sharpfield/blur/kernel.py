@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,9 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.view)
 
+    def __getitem__(self, index: slice) -> Pixels:
+        return Pixels(self.view[index], self.xy[index])
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -34,6 +37,9 @@ class Exploration:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def __getitem__(self, index: slice) -> Exploration:
+        return Exploration(self.sizes[index], self.weights[index])
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,49 @@ class Kernel:
     pixels: int
     exploration: Exploration | None = None
 
+    def __len__(self) -> int:
+        return len(self.pixel)
+
     def blend(self, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
         """Weighted sum of ray colours per pixel, in linear light."""
         blended = colours.new_zeros(self.pixels, 3)
         return blended.index_add(0, self.pixel, self.weights[:, None] * colours)
+
+    def cut(self) -> Kernel:
+        """The same kernel, cut off from what it was computed of; see ``carry_back``."""
+        lessons = self.exploration
+        if lessons is not None:
+            lessons = replace(lessons, sizes=_leaf(lessons.sizes))
+        return replace(
+            self, poses=_leaf(self.poses), weights=_leaf(self.weights), exploration=lessons
+        )
+
+    def carry_back(self, cut: Kernel) -> None:
+        """Hand the gradients that ``cut`` has gathered on to what this kernel was computed of."""
+        pairs = [(self.poses, cut.poses), (self.weights, cut.weights)]
+        if self.exploration is not None and cut.exploration is not None:
+            pairs.append((self.exploration.sizes, cut.exploration.sizes))
+        reached = [(tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None]
+        if reached:
+            torch.autograd.backward([t for t, _ in reached], [gradient for _, gradient in reached])
+
+    def part(self, rays: slice, pixels: slice) -> Kernel:
+        """The kernel of a run of pixels, whose rays are ``rays``."""
+        lessons = self.exploration
+        if lessons is not None:
+            lessons = lessons[pixels] if pixels.start < len(lessons) else None
+        return Kernel(
+            self.pixel[rays] - pixels.start,
+            self.motion[rays],
+            self.poses[rays],
+            self.weights[rays],
+            pixels.stop - pixels.start,
+            lessons,
+        )
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -21,8 +23,47 @@ PIXELS_PER_UNIT = 8.0
 """Image displacement of a head output of one: well scaled, Adam's steps are steps in pixels."""
 
 
-class RigidMotions(nn.Module):
-    """Per view, M twists and M + 1 weights; motion 0 is the identity.
+class Motions(nn.Module, ABC):
+    """Per view, M twists and M + 1 weights, all from the view's code; motion 0 is the identity."""
+
+    code_width: int
+    encoder: nn.Sequential
+
+    def __init__(self, views: int, config: BlurConfig) -> None:
+        super().__init__()
+        self.motions = config.motions
+        self.embedding = nn.Parameter(torch.randn(views, config.embedding))
+
+    @abstractmethod
+    def _weights(
+        self, code: Float[Tensor, "views code"]
+    ) -> Float[Tensor, "views motions_and_origin"]: ...
+
+    @abstractmethod
+    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]: ...
+
+    def code(self) -> Float[Tensor, "views code"]:
+        """What the network makes of a view's embedding; ``code_width`` wide."""
+        return self.encoder(self.embedding)
+
+    def weights(self) -> Float[Tensor, "views motions_and_origin"]:
+        """Base kernel weights, positive and summing to one."""
+        return self._weights(self.code())
+
+    def twists(self) -> Float[Tensor, "views motions 6"]:
+        """Camera-frame twists of motions 1..M: radians, scene units."""
+        return self._twists(self.code())
+
+    def poses(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views motions 3 4"]:
+        """Camera-to-world poses of all M + 1 motions: displacements in the camera's own frame."""
+        moved = exponential(self.twists())
+        still = torch.eye(3, 4, dtype=moved.dtype, device=moved.device)
+        motions = torch.cat([still.expand(len(given), 1, 3, 4), moved], dim=1)
+        return compose(given[:, None], motions)
+
+
+class RigidMotions(Motions):
+    """Motions along a camera path.
 
     A twist is a point on a smooth path, a Bezier curve whose control points the view decides,
     plus a free part, so that a path may be jagged. The weighted mean of a view's twists is zero:
@@ -30,13 +71,13 @@ class RigidMotions(nn.Module):
     sharp scene and the given poses.
     """
 
+    code_width = HIDDEN
     basis: Float[Tensor, "motions points"]
     unit: Float[Tensor, " 6"]
 
     def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
-        super().__init__()
-        self.motions, self.freedom = config.motions, config.freedom
-        self.embedding = nn.Parameter(torch.randn(views, config.embedding))
+        super().__init__(views, config)
+        self.freedom = config.freedom
         self.encoder = nn.Sequential(
             nn.Linear(config.embedding, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
         )
@@ -61,32 +102,25 @@ class RigidMotions(nn.Module):
         nn.init.zeros_(self.weight_head.weight)
         nn.init.zeros_(self.weight_head.bias)
 
-    def weights(self) -> Float[Tensor, "views motions_and_origin"]:
-        """Base kernel weights, positive and summing to one."""
-        return self._weights(self.encoder(self.embedding))
-
     def _weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 
-    def twists(self) -> Float[Tensor, "views motions 6"]:
-        """Camera-frame twists of motions 1..M: radians, scene units."""
-        code = self.encoder(self.embedding)
+    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
         path = self.path_head(code).unflatten(1, (-1, 6))
         free = self.free_head(code).unflatten(1, (-1, 6))
-        raw = self.basis @ path + self.freedom * free
-        weights = self._weights(code)[:, 1:]
-        weights = weights / weights.sum(1, keepdim=True)
-        return (raw - (weights[..., None] * raw).sum(1, keepdim=True)) * self.unit
+        return centred(self.basis @ path + self.freedom * free, self._weights(code)) * self.unit
 
-    def poses(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views motions 3 4"]:
-        """Camera-to-world poses of all M + 1 motions: displacements in the camera's own frame."""
-        moved = exponential(self.twists())
-        still = torch.eye(3, 4, dtype=moved.dtype, device=moved.device)
-        motions = torch.cat([still.expand(len(given), 1, 3, 4), moved], dim=1)
-        return compose(given[:, None], motions)
+
+def centred(
+    twists: Float[Tensor, "views motions 6"], weights: Float[Tensor, "views motions_and_origin"]
+) -> Float[Tensor, "views motions 6"]:
+    """Twists less their weighted mean: the given pose is the centre of the exposure."""
+    weights = weights[:, 1:]
+    weights = weights / weights.sum(1, keepdim=True)
+    return twists - (weights[..., None] * twists).sum(1, keepdim=True)
 
 
 def bernstein(motions: int, points: int) -> Float[Tensor, "motions points"]:

@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels, packed_kernel
-from sharpfield.blur.motions import RigidMotions
-from sharpfield.config import BlurConfig
+from sharpfield.blur.motions import Motions
 from sharpfield.geometry.camera import Camera
 
 
 class RigidBlur(BlurModel):
-    """Every pixel of a view shares the view's motions and weights."""
+    """Every pixel of a view shares the view's motions and weights.
+
+    Without ``origin``, the unmoved ray is never rendered and the others share its weight.
+    """
 
     def __init__(
         self,
         poses: Float[Tensor, "views 3 4"],
-        config: BlurConfig,
+        motions: Motions,
         camera: Camera,
         depth: float,
+        origin: bool = True,
     ) -> None:
         super().__init__(poses)
-        self.camera, self.depth = camera, depth
-        self.motions = RigidMotions(len(poses), config, camera, depth)
+        self.motions, self.camera, self.depth, self.origin = motions, camera, depth, origin
 
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
         return self.motions.poses(self.poses)
 
     def base_weights(self) -> Float[Tensor, "views motions"]:
-        return self.motions.weights()
+        weights = self.motions.weights()
+        if self.origin:
+            return weights
+        moved = weights[:, 1:]
+        return F.pad(moved / moved.sum(1, keepdim=True), (1, 0))
 
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         if not phase.kernel_open:
             return self.origin_kernel(pixels)
         weights = self.base_weights().index_select(0, pixels.view)
-        everything = torch.ones_like(weights, dtype=torch.bool)
-        return packed_kernel(pixels.view, weights, everything, self.motion_poses())
+        rendered = torch.ones_like(weights, dtype=torch.bool)
+        rendered[:, 0] = self.origin
+        return packed_kernel(pixels.view, weights, rendered, self.motion_poses())
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
-        rays = self.motions.motions + 1 if phase.kernel_open else 1
+        rays = self.motions.motions + self.origin if phase.kernel_open else 1
         return self.poses.new_full((len(self.poses),), float(rays))
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         shape = (self.motions.motions + 1, self.camera.height, self.camera.width)
-        return self.poses.new_ones(shape)
+        mask = self.poses.new_ones(shape)
+        mask[0] = float(self.origin)
+        return mask

@@ -10,12 +10,8 @@ import typer
 
 import sharpfield
 from sharpfield.cli import demo, evaluate, exports, train
-from sharpfield.cli.console import errors
+from sharpfield.cli.outcome import exit_code
 from sharpfield.errors import InputError
-from sharpfield.train.loop import Interrupted
-
-USER_ERROR = 2
-INTERRUPTED = 130
 
 UsageError = typer.BadParameter.__base__
 """Click's usage error, wherever this version of typer keeps click."""
@@ -55,24 +51,15 @@ def root(
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code: 0, 2 for wrong input, 130 after Ctrl-C."""
     command = typer.main.get_command(app)
-    try:
-        code = command.main(args=list(arguments), prog_name="sharpfield", standalone_mode=False)
+
+    def verb() -> int:
+        try:
+            code = command.main(args=list(arguments), prog_name="sharpfield", standalone_mode=False)
+        except UsageError as error:  # type: ignore[misc]
+            raise InputError(error.format_message()) from None
         return int(code or 0)
-    except InputError as error:
-        return _complain(str(error), USER_ERROR)
-    except Interrupted as stop:
-        message = f"stopped at step {stop.step}, checkpoint written; the same command goes on"
-        return _complain(message, INTERRUPTED)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("stopped; nothing is half-written", INTERRUPTED)
-    except UsageError as error:  # type: ignore[misc]
-        return _complain(error.format_message(), USER_ERROR)
 
-
-def _complain(message: str, code: int) -> int:
-    one_line = " ".join(message.split())
-    errors.print(f"sharpfield: {one_line}", markup=False, highlight=False, soft_wrap=True)
-    return code
+    return exit_code("sharpfield", verb)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from sharpfield.train.loop import Report
+from sharpfield.train.step import StepResult
+from sharpfield.train.trainer import Trainer
 
 console = Console()
 errors = Console(stderr=True)
@@ -23,23 +24,39 @@ def warn(message: str) -> None:
 def counting(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar over (done, total)."""
     with _bar() as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield _counter(bar, label)
+
+
+class TrainingBar:
+    """A bar over training, with the stage and what it costs; an observer of the training loop."""
+
+    def __init__(self, bar: Progress, label: str) -> None:
+        self._bar, self._label = bar, label
+        self._task = bar.add_task(f"{label}: compiling kernels", total=1.0)
+
+    def __call__(self, trainer: Trainer, result: StepResult) -> None:
+        step, size = trainer.progress.step, trainer.progress.kernel_size
+        text = f"{self._label}: {trainer.stage()}, {size:.1f} rays per pixel, step {step}"
+        self._bar.update(self._task, completed=trainer.share_done, description=text)
+
+    @contextmanager
+    def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """A second bar, over (done, total), while training waits."""
+        tasks = len(self._bar.task_ids)
+        yield _counter(self._bar, label)
+        self._bar.remove_task(self._bar.task_ids[tasks])
 
 
 @contextmanager
-def training(label: str) -> Iterator[Callable[[Report], None]]:
-    """A bar over training, with the stage and what it costs."""
+def training(label: str) -> Iterator[TrainingBar]:
+    """A bar over training."""
     with _bar() as bar:
-        task = bar.add_task(f"{label}: compiling kernels", total=1.0)
+        yield TrainingBar(bar, label)
 
-        def observe(report: Report) -> None:
-            progress = report.progress
-            size = progress.kernel_size
-            text = f"{label}: {report.stage}, {size:.1f} rays per pixel, step {progress.step}"
-            bar.update(task, completed=report.share_done, description=text)
 
-        yield observe
+def _counter(bar: Progress, label: str) -> Callable[[int, int], None]:
+    task = bar.add_task(label, total=None)
+    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _bar() -> Progress:

@@ -26,9 +26,14 @@ def restore(run: RunArgument, device: DeviceOption = "auto") -> None:
 def render(
     run: RunArgument,
     path: Annotated[
-        str, typer.Option(help="spiral, interpolate, views, or a JSON file of camera poses.")
+        str,
+        typer.Option(
+            help="spiral, interpolate, views, epi (a slide), orbit, or a JSON file of camera poses."
+        ),
     ] = "spiral",
-    frames: Annotated[int, typer.Option(min=2, help="Frames of spiral and interpolate.")] = 120,
+    frames: Annotated[
+        int, typer.Option(min=2, help="Frames of all paths but views and files.")
+    ] = 120,
     fps: Annotated[float, typer.Option(min=1, help="Frames per second.")] = 30.0,
     device: DeviceOption = "auto",
 ) -> None:

@@ -17,6 +17,8 @@ from sharpfield.presets import preset
 from sharpfield.run import read_scene
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
+from sharpfield.train.distributed import ALONE, Group, joined_group
+from sharpfield.train.loop import Job
 from sharpfield.train.loop import train as train_run
 from sharpfield.train.trainer import Progress
 
@@ -25,12 +27,19 @@ def train(
     scene: Annotated[Path, typer.Argument(help="Folder with photos and camera poses (LLFF).")],
     output: Annotated[Path, typer.Option(help="Run folder; an existing one is continued.")],
     preset_name: Annotated[
-        str, typer.Option("--preset", help="fast: a minute. default: ten minutes on two cores.")
+        str,
+        typer.Option(
+            "--preset",
+            help="fast: a minute. default: ten minutes on two cores. paper: DP-NeRF's networks and "
+            "200,000 steps, for GPUs.",
+        ),
     ] = "default",
     blur: Annotated[
         str | None, typer.Option(help="Blur model: none, rigid or dynamic (the default).")
     ] = None,
-    field: Annotated[str | None, typer.Option(help="Radiance field: hashgrid.")] = None,
+    field: Annotated[
+        str | None, typer.Option(help="Radiance field: hashgrid (fast) or mlp (classic).")
+    ] = None,
     downscale: Annotated[
         int | None, typer.Option(help="Shrink the photos by this much further.")
     ] = None,
@@ -60,17 +69,27 @@ def train(
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     config = with_overrides(preset(preset_name), given + (overrides or []))
     where = find_device(device)
-    train_scene(output, read_scene(scene, config), config, where, "training")
-    if results:
+    photos = read_scene(scene, config)
+    with joined_group(where) as group:
+        train_scene(output, photos, config, where, "training", group)
+    if results and group.first:
         write_results(open_and_warn(output, where))
 
 
 def train_scene(
-    run: Path, scene: Scene, config: Config, device: torch.device, label: str
+    run: Path,
+    scene: Scene,
+    config: Config,
+    device: torch.device,
+    label: str,
+    group: Group = ALONE,
 ) -> Progress:
-    """Train with a progress bar, and say what it came to."""
+    """Train with a progress bar, and say what it came to; only the first process shows anything."""
+    job = Job(run, scene, config, device, group)
+    if not group.first:
+        return train_run(job, lambda trainer, result: None, lambda message: None)
     with training(label) as observe:
-        progress = train_run(run, scene, config, device, observe, warn)
+        progress = train_run(job, observe, warn)
     console.print(
         f"{label}: {progress.step} steps in {progress.seconds:.0f} s, "
         f"{progress.rays_per_pixel:.1f} rays per pixel"

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from sharpfield import __version__
 from sharpfield.evaluate.images import from_8bit, to_8bit, write_image
 from sharpfield.evaluate.kernel_quality import KernelQuality, kernel_quality
-from sharpfield.evaluate.metrics import Lpips, flip, psnr, ssim
+from sharpfield.evaluate.metrics import Lpips, flip, mse, psnr, ssim
 from sharpfield.evaluate.protocols import Protocol, find_protocol
 from sharpfield.files import write_json
 from sharpfield.run import Run
@@ -26,9 +26,13 @@ _METRICS = ("psnr", "ssim", "lpips", "flip")
 
 @dataclass(frozen=True)
 class ViewScores:
-    """Scores of one held-out view: PSNR in dB, SSIM, LPIPS, mean FLIP; None = not computed."""
+    """Scores of one held-out view: PSNR in dB, SSIM, LPIPS, mean FLIP; None = not computed.
+
+    ``mse`` is the mean squared error in the protocol's range.
+    """
 
     name: str
+    mse: float
     psnr: float
     ssim: float | None
     lpips: float | None
@@ -106,12 +110,16 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run, protocol: str = "standard", progress: Callable[[int, int], None] | None = None
+    run: Run,
+    protocol: str = "standard",
+    progress: Callable[[int, int], None] | None = None,
+    renders: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
 ) -> Evaluation:
     """Render the held-out views sharp and score them; with a truth, the training views as well.
 
-    Renders are quantised to 8 bits first, as files on disk are. ``progress`` gets (done, total)
-    rendered views. Raises ``InputError`` for an unknown protocol.
+    Renders are quantised to 8 bits first, as files on disk are; ``renders`` are those at hand by
+    photo name. ``progress`` gets (done, total) views. Raises ``InputError`` for an unknown
+    protocol.
     """
     rules = find_protocol(protocol)
     lpips = Lpips.load(rules.lpips_backbone)
@@ -121,11 +129,12 @@ def evaluate(
     indices = scene.test_indices + tuple(
         index for index in scene.train_indices if scene.views[index].name in truth
     )
-    views, restored, renders = [], [], {}
+    views, restored, images = [], [], dict(renders or {})
     for done, index in enumerate(indices, start=1):
         view = scene.views[index]
-        image = to_8bit(run.render(view.camera, view.pose).colour)
-        renders[view.name] = image
+        if view.name not in images:
+            images[view.name] = to_8bit(run.render(view.camera, view.pose).colour)
+        image = images[view.name]
         if view.held_out:
             views.append(_score(view, from_8bit(image), rules, lpips))
         else:
@@ -148,7 +157,7 @@ def evaluate(
         version=__version__,
         machine=machine_kind(),
         notes=tuple(notes),
-        renders=renders,
+        renders=images,
     )
 
 
@@ -181,6 +190,7 @@ def _score(
 ) -> ViewScores:
     return ViewScores(
         name=view.name,
+        mse=mse(render, view.photo, rules),
         psnr=psnr(render, view.photo),
         ssim=ssim(render, view.photo, rules),
         lpips=lpips(render, view.photo),

@@ -11,9 +11,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import spearmanr
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import (
+    mean_squared_error,
+    peak_signal_noise_ratio,
+    structural_similarity,
+)
 
 from sharpfield.evaluate.protocols import Protocol
+
+
+def mse(
+    render: Float[np.ndarray, "height width 3"],
+    photo: Float[np.ndarray, "height width 3"],
+    protocol: Protocol,
+) -> float:
+    """Mean squared error on the protocol's range: on [-1, 1], four times that on [0, 1]."""
+    span = protocol.high - protocol.low
+    return span**2 * float(mean_squared_error(photo, render))
 
 
 def psnr(

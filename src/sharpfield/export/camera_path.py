@@ -10,28 +10,57 @@ from jaxtyping import Float
 
 from sharpfield.errors import InputError
 from sharpfield.export.coordinates import transform_poses
-from sharpfield.geometry.paths import interpolate, spiral
+from sharpfield.geometry.paths import epi, interpolate, spiral
+from sharpfield.geometry.spherical import orbit
 from sharpfield.scene.scene import Scene
 
 _ORTHONORMAL_TOLERANCE = 1e-3
 
 
-def camera_path(scene: Scene, kind: str, count: int = 120) -> Float[np.ndarray, "frames 3 4"]:
-    """The poses of a video in scene units: ``spiral``, ``interpolate``, ``views`` or a JSON file.
+def camera_path(
+    scene: Scene,
+    kind: str,
+    count: int = 120,
+    *,
+    focus_scale: float = 1.0,
+    radius_scale: float = 1.0,
+) -> Float[np.ndarray, "frames 3 4"]:
+    """The poses of a video in scene units: a named path, or a JSON file.
 
-    ``spiral`` and ``interpolate`` give ``count`` poses, ``views`` the pose of every view in order,
-    a file its own poses (see ``read_path``). Raises ``InputError`` for anything else.
+    ``spiral``, ``interpolate``, ``epi`` (a slide to the right) and ``orbit`` (around what the
+    cameras look at) give ``count`` poses, ``views`` the pose of every view in order, a file its
+    own poses (see ``read_path``). ``focus_scale`` moves the point that the spiral looks at,
+    ``radius_scale`` widens spiral and slide. Raises ``InputError`` for anything else, and for an
+    orbit where the cameras look at no common point.
     """
     poses = np.stack([view.pose for view in scene.views]).astype(np.float64)
     if kind == "spiral":
-        return spiral(poses, scene.near, scene.far, count)
+        return spiral(
+            poses,
+            scene.near,
+            scene.far,
+            count,
+            focus_scale=focus_scale,
+            radius_scale=radius_scale,
+        )
+    if kind == "epi":
+        return epi(poses, count, radius_scale)
+    if kind == "orbit":
+        try:
+            return orbit(poses, count)
+        except ValueError as error:
+            raise InputError(
+                f"--path orbit: needs cameras that look at one point, but {error}; use spiral"
+            ) from None
     if kind == "interpolate":
         return interpolate(poses, count)
     if kind == "views":
         return poses
     if kind.endswith(".json"):
         return transform_poses(read_path(Path(kind)), scene.from_input.astype(np.float64))
-    raise InputError(f"--path {kind}: no such path; use spiral, interpolate, views or a .json file")
+    raise InputError(
+        f"--path {kind}: no such path; use spiral, interpolate, views, epi, orbit or a .json file"
+    )
 
 
 def read_path(path: Path) -> Float[np.ndarray, "frames 3 4"]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,6 +15,8 @@ from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import DEPTH_COLOURS, colourise
 from sharpfield.files import replacing
 from sharpfield.run import Run
+
+Frame: TypeAlias = UInt8[np.ndarray, "height width 3"]
 
 _QUALITY = 8
 _DEPTH_PERCENTILES = (1.0, 99.0)
@@ -35,34 +38,58 @@ def render_path(
     """
     output_depth = output_mp4.with_name(f"{output_mp4.stem}_depth.mp4")
     camera = run.scene.views[0].camera
-    size = (camera.width + camera.width % 2, camera.height + camera.height % 2)
+    size = (camera.width, camera.height)
     near, far = 0.0, 1.0
     with (
         replacing(output_mp4) as colour_file,
         replacing(output_depth) as depth_file,
-        _writing(colour_file, size, fps) as colour_video,
-        _writing(depth_file, size, fps) as depth_video,
+        _writing(colour_file, size, fps, _QUALITY) as write_colour,
+        _writing(depth_file, size, fps, _QUALITY) as write_depth,
     ):
         for number, pose in enumerate(poses):
             rendered = run.render(camera, pose)
             if number == 0:
                 near, far = np.percentile(rendered.depth, _DEPTH_PERCENTILES)
             depth = colourise(-rendered.depth, -float(far), -float(near), DEPTH_COLOURS)
-            colour_video.send(_even(to_8bit(rendered.colour)).tobytes())
-            depth_video.send(_even(depth).tobytes())
+            write_colour(to_8bit(rendered.colour))
+            write_depth(depth)
             if progress is not None:
                 progress(number + 1, len(poses))
     return [output_mp4, output_depth]
 
 
+def write_video(
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+    size: tuple[int, int],
+    fps: float = 30.0,
+    quality: float = 8,
+) -> None:
+    """Write RGB ``frames`` of ``size`` (width, height) to an MP4, atomically; H.264, 4:2:0.
+
+    ``quality`` goes from 0 to 10, best. Frames are taken one by one, so that an iterator may make
+    them meanwhile; odd sizes are padded to even by repeating the last row or column.
+    Raises ``InputError`` when the file cannot be written or imageio-ffmpeg is missing, ValueError
+    for a frame of another size and for no frames.
+    """
+    with replacing(path) as file, _writing(file, size, fps, quality) as write:
+        empty = True
+        for frame in frames:
+            write(frame)
+            empty = False
+        if empty:
+            raise ValueError("a video needs at least one frame")
+
+
 @contextmanager
 def _writing(
-    path: Path, size: tuple[int, int], fps: float
-) -> Iterator[Generator[None, bytes, None]]:
-    """An H.264 encoder that takes RGB frames of ``size`` (width, height) as bytes.
+    path: Path, size: tuple[int, int], fps: float, quality: float
+) -> Iterator[Callable[[Frame], None]]:
+    """An H.264 encoder, as a function that takes RGB frames of ``size`` (width, height).
 
     Raises ``InputError`` where imageio-ffmpeg is missing: training and scores go without it.
     """
+    width, height = size
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -71,17 +98,23 @@ def _writing(
         ) from None
     video = imageio_ffmpeg.write_frames(
         str(path),
-        size,
+        (width + width % 2, height + height % 2),
         fps=fps,
         codec="libx264",
-        quality=_QUALITY,
+        quality=quality,
         macro_block_size=2,
         ffmpeg_log_level="error",
         output_params=["-movflags", "+faststart"],
     )
     video.send(None)
+
+    def write(frame: Frame) -> None:
+        if frame.shape != (height, width, 3):
+            raise ValueError(f"a frame has the shape {frame.shape} in a {width}x{height} video")
+        video.send(_even(frame).tobytes())
+
     try:
-        yield video
+        yield write
     finally:
         video.close()
 

@@ -1,4 +1,4 @@
-"""Camera paths for videos: the LLFF spiral and a smooth path through given poses."""
+"""Camera paths for videos: LLFF's spiral and slide, and a smooth path through given poses."""
 
 from __future__ import annotations
 
@@ -40,13 +40,29 @@ def spiral(
     focus = focus_scale / (
         (1 - _FOCUS_BLEND) / (_CLOSE_FRACTION * near) + _FOCUS_BLEND / (_FAR_MULTIPLE * far)
     )
-    offsets = np.abs(recentre(poses).poses[:, :, 3])
-    radii = np.percentile(offsets, _RADIUS_PERCENTILE, axis=0) * [radius_scale, radius_scale, 1.0]
+    radii = _radii(poses, radius_scale)
     angle = np.linspace(0, 2 * np.pi * rotations, count, endpoint=False)
     turn = np.stack([np.cos(angle), -np.sin(angle), -np.sin(_DEPTH_RATE * angle)], axis=-1)
     centres = average[:, 3] + (radii * turn) @ average[:, :3].T
     target = average[:, 3] - focus * average[:, 2]
     return np.stack([look_along(centre - target, up, centre) for centre in centres])
+
+
+def epi(
+    poses: Float[np.ndarray, "views 3 4"], count: int = 120, radius_scale: float = 1.0
+) -> Float[np.ndarray, "count 3 4"]:
+    """The average camera, sliding from left to right along its x axis without turning.
+
+    Places are spread evenly over [-1, 1) times half of the spiral's radius in x, so that rows of
+    the frames stack up to an epipolar image.
+    Source: Mildenhall et al., Local Light Field Fusion (2019), released code.
+    """
+    average = average_pose(poses)
+    reach = _radii(poses, radius_scale)[0] / 2
+    places = np.linspace(-reach, reach, count, endpoint=False)
+    path = np.repeat(average[None], count, axis=0)
+    path[:, :, 3] += places[:, None] * average[:, 0]
+    return path
 
 
 def interpolate(
@@ -65,3 +81,10 @@ def interpolate(
     rotations = RotationSpline(knots, Rotation.from_matrix(poses[:, :, :3]))(times)
     centres = CubicSpline(knots, poses[:, :, 3])(times)
     return np.concatenate([rotations.as_matrix(), centres[:, :, None]], axis=-1)
+
+
+def _radii(poses: Float[np.ndarray, "views 3 4"], radius_scale: float) -> Float[np.ndarray, " 3"]:
+    """How far the views lie from the average camera, along each of its axes."""
+    offsets = np.abs(recentre(poses).poses[:, :, 3])
+    radii: np.ndarray = np.percentile(offsets, _RADIUS_PERCENTILE, axis=0)
+    return radii * [radius_scale, radius_scale, 1.0]

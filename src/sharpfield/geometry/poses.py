@@ -16,15 +16,16 @@ _CANCELLED = 1e-6
 
 
 @dataclass(frozen=True)
-class RecentredPoses:
-    """Poses whose average is the identity.
+class MovedPoses:
+    """Poses in a new world.
 
-    ``poses`` are the moved camera-to-world poses; ``transform`` is the rigid 4x4 matrix that
-    moved them (new world from old world).
+    ``poses`` are the moved camera-to-world poses; ``transform`` is the 4x4 similarity that moved
+    their positions (new world from old world); ``scale`` is how many new units an old one is.
     """
 
     poses: Float[np.ndarray, "views 3 4"]
     transform: Float[np.ndarray, "4 4"]
+    scale: float = 1.0
 
 
 def llff_to_opengl(poses: Float[np.ndarray, "*views 3 4"]) -> Float[np.ndarray, "*views 3 4"]:
@@ -64,16 +65,22 @@ def average_pose(poses: Float[np.ndarray, "views 3 4"]) -> Float[np.ndarray, "3 
     return look_along(back, up, centre)
 
 
-def recentre(poses: Float[np.ndarray, "views 3 4"]) -> RecentredPoses:
+def recentre(poses: Float[np.ndarray, "views 3 4"]) -> MovedPoses:
     """Move the world so that the average pose becomes the identity."""
-    average = average_pose(poses)
-    rotation = average[:, :3].T
+    return move_to_identity(poses, average_pose(poses))
+
+
+def move_to_identity(
+    poses: Float[np.ndarray, "views 3 4"], frame: Float[np.ndarray, "3 4"], scale: float = 1.0
+) -> MovedPoses:
+    """Move the world so that the pose ``frame`` becomes the identity, and scale it then."""
+    rotation = frame[:, :3].T
     transform = np.eye(4)
-    transform[:3, :3] = rotation
-    transform[:3, 3] = -rotation @ average[:, 3]
+    transform[:3, :3] = scale * rotation
+    transform[:3, 3] = -scale * rotation @ frame[:, 3]
     moved = rotation @ poses
-    moved[:, :, 3] += transform[:3, 3]
-    return RecentredPoses(moved, transform)
+    moved[:, :, 3] = scale * moved[:, :, 3] + transform[:3, 3]
+    return MovedPoses(moved, transform, scale)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

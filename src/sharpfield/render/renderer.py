@@ -1,56 +1,61 @@
-"""From rays to colours: march, evaluate the field, composite."""
+"""What turns rays into colours: the protocol of renderers and what they give back."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpfield.fields.field import Field
-from sharpfield.geometry.ndc import NdcCube
 from sharpfield.geometry.rays import Rays
-from sharpfield.ops.composite import composite
-from sharpfield.ops.march import march, sample_points
-from sharpfield.render.occupancy import OccupancyGrid
 
-OCCUPIED_ALPHA = 0.01
-"""A step through a cell counts when it would be at least this opaque."""
+
+@dataclass(frozen=True)
+class RayFeatures:
+    """What rays met at their samples, in order along the ray.
+
+    ``features`` are the field's, ``lengths`` the distances to the next sample, in the units of
+    the space that is sampled.
+    """
+
+    features: Float[Tensor, "rays samples channels"]
+    lengths: Float[Tensor, "rays samples"]
 
 
 @dataclass(frozen=True)
 class RayColours:
-    """Linear colour of each ray, its expected ``t`` in the cube, and the samples it all took."""
+    """Linear colour of each ray, its expected ``t`` in [0, 1], and the samples it all took.
+
+    ``coarse`` is the colour by a first, coarser field, which wants its share of the loss.
+    ``met`` is known where samples per ray are all alike in number.
+    """
 
     colour: Float[Tensor, "rays 3"]
     depth: Float[Tensor, " rays"]
     samples: int
+    coarse: Float[Tensor, "rays 3"] | None = None
+    met: RayFeatures | None = None
 
 
-class Renderer(nn.Module):
+class Renderer(nn.Module, ABC):
     """Renders packed world rays through a field; knows nothing of pixels, views or blur."""
 
-    def __init__(self, cube: NdcCube, occupancy: OccupancyGrid, steps: int) -> None:
-        super().__init__()
-        self.cube = cube
-        self.occupancy = occupancy
-        self.steps = steps
+    @abstractmethod
+    def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays numbers"]:
+        """The random numbers that a training step needs for ``rays`` rays, on the CPU.
 
-    def __call__(self, field: Field, rays: Rays, offsets: Float[Tensor, " rays"]) -> RayColours:
-        """Render ``rays`` with sample places ``(i + offset) / steps``, offsets in [0, 1)."""
-        inside = self.cube.rays(rays)
-        step_length = inside.directions.detach().norm(dim=1) / self.steps
-        samples = march(
-            inside.origins, inside.directions, offsets, self.steps, step_length,
-            self.occupancy.density, OCCUPIED_ALPHA,
-        )  # fmt: skip
-        points = sample_points(inside.origins, inside.directions, samples)
-        seen = field(points, F.normalize(rays.directions, dim=1), samples.ray)
-        colour, depth = composite(seen.density, seen.colour, samples, step_length)
-        return RayColours(colour, depth, len(samples.t))
+        They are drawn for a whole step at once, so that the parts that it is computed in, and
+        the processes, do not change the result.
+        """
 
-    def image_offsets(self, rays: Rays) -> Float[Tensor, " rays"]:
-        """The offsets of a still picture: every sample in the middle of its step."""
-        return torch.full((len(rays),), 0.5, device=rays.origins.device)
+    @abstractmethod
+    def __call__(
+        self, field: Any, rays: Rays, draws: Float[Tensor, "rays numbers"] | None
+    ) -> RayColours:
+        """Render ``rays`` for training, or for a still picture where ``draws`` is None."""
+
+    def refresh(self, field: Any, generator: torch.Generator, step: int) -> None:
+        """Called after every training step, for what a renderer remembers of the field."""

@@ -21,7 +21,8 @@ from PIL import Image
 
 from sharpfield import files
 from sharpfield.errors import InputError
-from sharpfield.geometry.poses import llff_to_opengl, opengl_to_llff, recentre
+from sharpfield.geometry.poses import MovedPoses, llff_to_opengl, opengl_to_llff, recentre
+from sharpfield.geometry.spherical import spherify as to_unit_sphere
 from sharpfield.scene.photos import folder_entries, list_photos, read_photos, shrunken_photos
 from sharpfield.scene.scene import Camera, Scene, View
 
@@ -61,7 +62,11 @@ class _Photos:
 
 
 def read_llff(
-    root: Path, factor: int | None = None, downscale: int = 1, hold: int | None = None
+    root: Path,
+    factor: int | None = None,
+    downscale: int = 1,
+    hold: int | None = None,
+    spherify: bool = False,
 ) -> Scene:
     """Read an LLFF folder: recentred, scaled so that the nearest bound lies at depth 4/3.
 
@@ -69,7 +74,8 @@ def read_llff(
     in the cache. None picks the existing folder of the largest factor, else ``images``.
     ``downscale`` shrinks the photos further, in memory. Every ``hold``-th view from 0 is held out;
     None takes the ``hold=<n>`` marker file, else 8. Views are named by the photo files,
-    those of ``images`` where the photos come from the cache.
+    those of ``images`` where the photos come from the cache. ``spherify`` is for cameras that
+    look inwards: it brings them to the unit sphere instead (see `geometry.spherical.spherify`).
     Raises InputError for anything in the folder that cannot be used.
     """
     root = Path(root)
@@ -80,15 +86,12 @@ def read_llff(
     source = _find_photos(root, entries, factor)
     rows = _read_rows(root / POSES_FILE, source.paths)
     held_out = _held_out(root, entries, hold, len(source.paths))
+    placed = _place(rows, root, spherify)
     if source.shrink > 1:
         photos = read_photos(shrunken_photos(source.paths, source.shrink), downscale)
     else:
         photos = read_photos(source.paths, downscale)
 
-    scale = 1 / (rows.bounds.min() * _NEAREST_DEPTH)
-    scaled = rows.poses.copy()
-    scaled[:, :, 3] *= scale
-    recentred = recentre(scaled)
     views = tuple(
         View(
             name=path.name,
@@ -98,16 +101,16 @@ def read_llff(
             held_out=held,
         )
         for path, photo, camera, pose, held in zip(
-            source.paths, photos, rows.cameras, recentred.poses, held_out, strict=True
+            source.paths, photos, rows.cameras, placed.poses, held_out, strict=True
         )
     )
     return Scene(
         name=root.resolve().name,
         root=root,
         views=views,
-        near=float(rows.bounds.min() * scale),
-        far=float(rows.bounds.max() * scale),
-        from_input=recentred.transform @ np.diag([scale, scale, scale, 1.0]),
+        near=float(rows.bounds.min() * placed.scale),
+        far=float(rows.bounds.max() * placed.scale),
+        from_input=placed.transform,
     )
 
 
@@ -215,6 +218,25 @@ def _read_rows(path: Path, photos: tuple[Path, ...]) -> _Rows:
         for height, width, focal in matrices[:, :, 4].tolist()
     )
     return _Rows(llff_to_opengl(matrices[:, :, :4]), cameras, table[:, 15:])
+
+
+def _place(rows: _Rows, root: Path, inwards: bool) -> MovedPoses:
+    """The poses in scene units. Raises InputError for ``inwards`` where cameras do not do that."""
+    scale = 1 / float(rows.bounds.min() * _NEAREST_DEPTH)
+    scaled = rows.poses.copy()
+    scaled[:, :, 3] *= scale
+    placed = recentre(scaled)
+    transform = placed.transform @ np.diag([scale, scale, scale, 1.0])
+    if inwards:
+        try:
+            placed = to_unit_sphere(placed.poses)
+        except ValueError as error:
+            raise InputError(
+                f"{root / POSES_FILE}: spherify needs cameras that look at one point, but {error}; "
+                "turn spherify off"
+            ) from None
+        transform = placed.transform @ transform
+    return MovedPoses(placed.poses, transform, scale * placed.scale)
 
 
 def _load_table(path: Path) -> np.ndarray:

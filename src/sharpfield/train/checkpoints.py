@@ -72,7 +72,7 @@ def load_checkpoint(
         except (SafetensorError, OSError, ValueError, KeyError):
             damaged.append(path)
             continue
-        _check_shapes(path, tensors, expected or {})
+        check_shapes(path, tensors, expected or {})
         return Checkpoint(step, tensors, state, path, _warning(damaged, path))
     if damaged:
         raise InputError(
@@ -80,6 +80,20 @@ def load_checkpoint(
             f"remove {folder / FOLDER} to train from the start"
         )
     return None
+
+
+def check_shapes(
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
+) -> None:
+    """Raise ``InputError`` where a tensor of ``expected`` is missing or of another shape."""
+    for name, shape in expected.items():
+        found = tuple(tensors[name].shape) if name in tensors else "missing"
+        if found != tuple(shape):
+            raise InputError(
+                f"{path}: the checkpoint belongs to another configuration "
+                f"({name} is {found}, expected {tuple(shape)}); give the options that it was "
+                "trained with"
+            )
 
 
 def random_state(generator: torch.Generator) -> UInt8[Tensor, " bytes"]:
@@ -138,15 +152,3 @@ def _warning(damaged: list[Path], used: Path) -> str | None:
         return None
     names = ", ".join(str(path) for path in damaged)
     return f"{names}: damaged checkpoint skipped; going on from {used.name}"
-
-
-def _check_shapes(
-    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
-) -> None:
-    for name, shape in expected.items():
-        found = tuple(tensors[name].shape) if name in tensors else "missing"
-        if found != tuple(shape):
-            raise InputError(
-                f"{path}: the checkpoint belongs to another configuration "
-                f"({name} is {found}, expected {tuple(shape)}); choose another --output"
-            )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +16,13 @@ from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
-from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
+from sharpfield.train.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.memory import peak_memory_bytes
 from sharpfield.train.metrics_log import MetricsLog
 from sharpfield.train.run_folder import claim_run, lock_run
+from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Progress, Trainer
 
 MAY_CHANGE = frozenset(
@@ -35,84 +39,146 @@ class Interrupted(Exception):
         self.step = step
 
 
+Observer = Callable[[Trainer, StepResult], None]
+"""Called after every step, between steps: what it takes does not count as training time."""
+
+
 @dataclass(frozen=True)
-class Report:
-    """What an observer sees after a step."""
+class Job:
+    """What is trained where: the run folder, its scene and configuration, device and processes.
 
-    progress: Progress
-    share_done: float
-    loss: float
-    stage: str
-
-
-Observer = Callable[[Report], None]
-
-
-def train(
-    run: Path,
-    scene: Scene,
-    config: Config,
-    device: torch.device,
-    observe: Observer,
-    warn: Callable[[str], None],
-) -> Progress:
-    """Train in ``run`` until the budget is spent, going on from its newest checkpoint.
-
-    Raises ``InputError`` when the folder belongs to another scene, configuration or running
-    trainer, ``Interrupted`` after Ctrl-C, both with everything written.
+    ``may_change`` names settings that may differ from those that the run was started with.
+    Training goes on from ``start``, else, with ``reload``, from the run's newest checkpoint.
     """
-    with lock_run(run):
-        claim_run(run, to_dict(config), scene.root, MAY_CHANGE)
-        trainer = Trainer(scene, config, device)
-        checkpoint = load_checkpoint(run, trainer.expected_shapes())
-        if checkpoint is not None:
-            if checkpoint.warning:
-                warn(checkpoint.warning)
-            trainer.restore(checkpoint)
-        with MetricsLog(run, trainer.progress.step) as log:
-            if trainer.share_done < 1.0:
-                trainer.compile()
-                _advance(trainer, run, log, observe)
+
+    run: Path
+    scene: Scene
+    config: Config
+    device: torch.device
+    group: Group = ALONE
+    may_change: frozenset[str] = MAY_CHANGE
+    start: Checkpoint | None = None
+    reload: bool = True
+
+
+def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
+    """Train until the budget is spent, going on from the run's newest checkpoint.
+
+    Only the first process writes and observes. Raises ``InputError`` when the folder belongs to
+    another scene, configuration or running trainer, ``Interrupted`` after Ctrl-C, both with
+    everything written.
+    """
+    if not job.group.first:
+        job.group.wait()
+        trainer = _restored(job, _ignore)
+        _advance(trainer, job, None, _ignore)
+        return trainer.progress
+    with lock_run(job.run):
+        claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change)
+        job.group.wait()
+        trainer = _restored(job, warn)
+        with MetricsLog(job.run, trainer.progress.step) as log:
+            _advance(trainer, job, log, observe)
         return trainer.progress
 
 
-def _advance(trainer: Trainer, run: Path, log: MetricsLog, observe: Observer) -> None:
+def _ignore(*_: object) -> None:
+    """What the first process does alone."""
+
+
+def _restored(job: Job, warn: Callable[[str], None]) -> Trainer:
+    trainer = Trainer(job.scene, job.config, job.device, job.group)
+    checkpoint = job.start
+    if checkpoint is None and job.reload:
+        checkpoint = load_checkpoint(job.run, trainer.expected_shapes())
+    if checkpoint is not None:
+        if checkpoint.warning:
+            warn(checkpoint.warning)
+        trainer.restore(checkpoint)
+    _check_same_start(trainer, job)
+    if trainer.share_done < 1.0:
+        trainer.compile()
+    return trainer
+
+
+def _check_same_start(trainer: Trainer, job: Job) -> None:
+    """Processes of several machines may see other folders, or have other versions of torch."""
+    if job.group.size == 1:
+        return
+    digest = zlib.crc32(json.dumps(to_dict(job.config), default=str).encode())
+    for _, tensor in sorted(trainer.tensors().items()):
+        digest = zlib.crc32(tensor.detach().cpu().numpy().tobytes(), digest)
+    rows = job.group.of_all([trainer.progress.step, digest], job.device)
+    if any(row != rows[0] for row in rows):
+        steps = ", ".join(f"{row[0]:.0f}" for row in rows)
+        raise InputError(
+            f"{job.run}: the processes start from different states (steps {steps}); give all of "
+            "them the same command, and a run folder on a disk that all machines share"
+        )
+
+
+def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observer) -> None:
+    if trainer.share_done >= 1.0:
+        return
     try:
         with HeldInterrupt() as interrupt:
-            _run_steps(trainer, run, log, observe, interrupt)
-        _save(trainer, run)
+            stopped = _run_steps(trainer, job, log, observe, interrupt)
+            _save(trainer, job)
+            # Ended early, a process would have torchrun end the one that still writes.
+            job.group.wait()
     except KeyboardInterrupt:
-        _save(trainer, run)
+        _save(trainer, job)
         raise Interrupted(trainer.progress.step) from None
     except FloatingPointError as error:
         raise InputError(
-            f"{run}: training diverged ({error}); lower --set train.table_rate and start anew"
+            f"{job.run}: training diverged ({error}); lower --set train.table_rate and start anew"
         ) from error
+    if stopped or interrupt.pressed:
+        raise Interrupted(trainer.progress.step)
 
 
 def _run_steps(
-    trainer: Trainer, run: Path, log: MetricsLog, observe: Observer, interrupt: HeldInterrupt
-) -> None:
+    trainer: Trainer,
+    job: Job,
+    log: MetricsLog | None,
+    observe: Observer,
+    interrupt: HeldInterrupt,
+) -> bool:
+    """Train to the end, or to the step in which Ctrl-C reached any process; whether it did."""
     saved_at = trainer.progress.seconds
-    while trainer.share_done < 1.0:
+    progress, settings = trainer.progress, trainer.config.train
+    stopped = False
+    while trainer.share_done < 1.0 and not stopped:
         started = time.perf_counter()
         result = trainer.step()
-        trainer.progress.seconds += time.perf_counter() - started
-        progress = trainer.progress
-        stage = trainer.stage()
-        if progress.step % trainer.config.train.log_every == 0:
-            log.write(_record(trainer, result.loss))
-        observe(Report(progress, trainer.share_done, result.loss, stage))
-        if progress.seconds - saved_at > trainer.config.train.checkpoint_every:
+        elapsed = time.perf_counter() - started
+        mine = [elapsed, float(interrupt.pressed), float(result.rays)]
+        every = job.group.of_all(mine, job.device)
+        _check_same_rays([row[2] for row in every], progress.step)
+        progress.seconds += every[0][0]
+        stopped = any(row[1] for row in every)
+        if log is not None and progress.step % settings.log_every == 0:
+            log.write(_record(trainer, result.error))
+        observe(trainer, result)
+        if progress.seconds - saved_at > settings.checkpoint_every:
             saved_at = progress.seconds
-            _save(trainer, run)
-        if interrupt.pressed:
-            raise KeyboardInterrupt
+            _save(trainer, job)
+    return stopped
 
 
-def _save(trainer: Trainer, run: Path) -> None:
-    trainer.progress.peak_memory_bytes = peak_memory_bytes(trainer.device)
-    save_checkpoint(run, trainer.progress.step, trainer.tensors(), trainer.state())
+def _check_same_rays(rays: list[float], step: int) -> None:
+    """Kernels that round differently cost their processes the common random numbers."""
+    if any(count != rays[0] for count in rays):
+        raise InputError(
+            f"step {step}: the processes see kernels of different sizes; use the same kind of "
+            "device and the same version of torch for all of them"
+        )
+
+
+def _save(trainer: Trainer, job: Job) -> None:
+    if job.group.first:
+        trainer.progress.peak_memory_bytes = peak_memory_bytes(trainer.device)
+        save_checkpoint(job.run, trainer.progress.step, trainer.tensors(), trainer.state())
 
 
 def _record(trainer: Trainer, loss: float) -> dict[str, float | int]:

@@ -16,6 +16,8 @@ def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
         "field.": config.head_rate,
         "blur.mask.": config.mask_rate,
         "blur.motions.": config.blur_rate,
+        "adaptive.": config.head_rate,
+        "tone.": config.blur_rate,
     }
     members: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -25,7 +27,8 @@ def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
         {"params": parameters, "lr": rates[kind], "base": rates[kind]}
         for kind, parameters in members.items()
     ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+    betas = (0.9, config.beta2)
+    return torch.optim.Adam(groups, betas=betas, eps=config.epsilon, fused=True)
 
 
 def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:

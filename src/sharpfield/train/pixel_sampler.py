@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import Pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pixels with the display colours that their photos have there."""
+
+    pixels: Pixels
+    colours: Float[Tensor, "pixels 3"]
+
+    def __getitem__(self, index: slice) -> Batch:
+        return Batch(self.pixels[index], self.colours[index])
 
 
 class PixelSampler:
@@ -21,8 +34,8 @@ class PixelSampler:
         generator: torch.Generator,
         shares: Float[Tensor, " views"],
         views: int | None = None,
-    ) -> tuple[Pixels, Float[Tensor, "pixels 3"]]:
-        """``count`` pixels and their display colours.
+    ) -> Batch:
+        """``count`` pixels.
 
         Views are drawn in proportion to ``shares``, or evenly from ``views`` random ones.
         """
@@ -37,4 +50,4 @@ class PixelSampler:
         device = self.photos.device
         view, row, column = view.to(device), row.to(device), column.to(device)
         xy = torch.stack([column, row], dim=1) + 0.5
-        return Pixels(view, xy), self.photos[view, row, column]
+        return Batch(Pixels(view, xy), self.photos[view, row, column])

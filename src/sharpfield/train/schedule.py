@@ -9,6 +9,11 @@ SOFTEST = 1.0
 SHARPEST = 0.2
 """Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
 
+FIRST_SHARE = 0.1
+LAST_SHARE = 0.9
+STAIR = 10_000
+"""Of the adaptive weights: their share of the loss at both ends, and the steps of its stairs."""
+
 
 def phase_at(progress: float, step: int, config: Config) -> Phase:
     """Phase of the blur model at ``progress`` in [0, 1): warm-up, first size, soft, hard.
@@ -28,6 +33,21 @@ def phase_at(progress: float, step: int, config: Config) -> Phase:
     done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
     temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
     return Phase(kernel_open=True, mask_open=True, temperature=temperature, learn_mask=learn)
+
+
+def adaptive_share_at(progress: float, step: int, config: Config) -> float | None:
+    """Share of the loss through the adaptive weights; None: both losses count fully.
+
+    It grows exponentially from 10 % at the kernel's start to 90 % at the end. The published code
+    looks at it at every 10,000th step only, which ``fidelity`` original keeps.
+    """
+    if not config.adaptive.handover:
+        return None
+    if config.fidelity == "original" and step > 0:
+        progress *= step // STAIR * STAIR / step
+    start = config.train.warmup
+    done = (progress - start) / max(1e-6, 1.0 - start)
+    return float(FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** min(1.0, max(0.0, done)))
 
 
 def rate_at(progress: float, config: Config) -> float:

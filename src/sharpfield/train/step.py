@@ -2,45 +2,115 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpfield.blur.kernel import Phase, Pixels
+from sharpfield.blur.kernel import Kernel, Phase
 from sharpfield.model import Model
+from sharpfield.train.distributed import Group
+from sharpfield.train.parts import cut_into_parts
+from sharpfield.train.pixel_sampler import Batch
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a step does beside fitting.
+
+    ``adaptive_share`` is the share of the loss through the adaptive weights, None: both count
+    fully. ``rays_at_once`` bounds the kernel rays of a part, 0: no bound.
+    """
+
+    phase: Phase
+    adaptive_share: float | None = None
+    rays_at_once: int = 0
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured: mean squared display error, rays, samples, mask loss."""
+    """What a step measured: mean squared display error, whole loss, rays, samples, mask loss."""
 
+    error: float
     loss: float
     rays: int
     samples: int
     mask_loss: float
 
 
-def train_step(
+@dataclass(frozen=True)
+class _PartLoss:
+    """Sums over a part that add up to those of the step."""
+
+    loss: Float[Tensor, ""]
+    error: Float[Tensor, ""]
+    mask: Float[Tensor, ""]
+    samples: int
+
+
+def compute_gradients(
     model: Model,
-    optimiser: torch.optim.Optimizer,
-    pixels: Pixels,
-    photo_colours: Float[Tensor, "pixels 3"],
-    phase: Phase,
+    batch: Batch,
+    settings: StepSettings,
     generator: torch.Generator,
+    group: Group,
 ) -> StepResult:
-    """Fit one batch of pixels; ``photo_colours`` are display colours."""
-    kernel = model.blur.kernel(pixels, phase)
-    rays = model.kernel_rays(pixels, kernel)
-    offsets = torch.rand(len(rays), generator=generator).to(rays.origins.device)
-    rendered = model.renderer(model.field, rays, offsets)
-    predicted = model.display(kernel.blend(rendered.colour))
-    photo_loss = ((predicted - photo_colours) ** 2).mean()
-    mask_loss = model.blur.mask_loss(kernel, rendered.colour.detach())
-    optimiser.zero_grad(set_to_none=True)
-    (photo_loss + mask_loss).backward()
-    optimiser.step()
-    return StepResult(
-        float(photo_loss.detach()), len(rays), rendered.samples, float(mask_loss.detach())
-    )
+    """Add the gradients of one batch of pixels, computed part by part.
+
+    The parts, and the processes that share them, change the result by rounding only: the kernel
+    and all random numbers belong to the whole step.
+    """
+    kernel = model.blur.kernel(batch.pixels, settings.phase)
+    draws = model.renderer.draws(len(kernel), generator)
+    cut = kernel.cut()
+    parts = cut_into_parts(cut, settings.rays_at_once, group.size)
+    sums = torch.zeros(4, dtype=torch.float64)
+    for number in group.mine(len(parts)):
+        pixels, rays = parts[number].pixels, parts[number].rays
+        if pixels.start == pixels.stop:
+            continue
+        part = cut if len(parts) == 1 else cut.part(rays, pixels)
+        result = _part_loss(model, part, batch[pixels], draws[rays], settings)
+        share = part.pixels / cut.pixels
+        taught = 0.0
+        if part.exploration is not None and cut.exploration is not None:
+            taught = len(part.exploration) / len(cut.exploration)
+        (share * result.loss + taught * result.mask).backward()
+        sums[0] += share * result.error.item()
+        sums[1] += share * result.loss.item()
+        sums[2] += taught * result.mask.item()
+        sums[3] += result.samples
+    kernel.carry_back(cut)
+    group.add_gradients(model.parameters())
+    error, loss, mask, samples = group.total(sums.to(batch.colours.device)).tolist()
+    return StepResult(error, loss, len(kernel), round(samples), mask)
+
+
+def _part_loss(
+    model: Model,
+    kernel: Kernel,
+    batch: Batch,
+    draws: Float[Tensor, "rays numbers"],
+    settings: StepSettings,
+) -> _PartLoss:
+    """Means over the part's pixels, with gradients."""
+    rays = model.kernel_rays(batch.pixels, kernel)
+    rendered = model.renderer(model.field, rays, draws.to(rays.origins.device))
+
+    def photo_error(kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
+        return ((model.display(kernel.blend(colours)) - batch.colours) ** 2).mean()
+
+    error = photo_error(kernel, rendered.colour)
+    loss = error
+    if rendered.coarse is not None:
+        loss = loss + photo_error(kernel, rendered.coarse)
+    if model.adaptive is not None and rendered.met is not None and settings.phase.kernel_open:
+        proposed = replace(
+            kernel, weights=model.adaptive_weights(batch.pixels, kernel, rendered.met)
+        )
+        adapted = photo_error(proposed, rendered.colour)
+        share = settings.adaptive_share
+        loss = loss + adapted if share is None else (1.0 - share) * loss + share * adapted
+    mask = model.blur.mask_loss(kernel, rendered.colour.detach())
+    return _PartLoss(loss, error.detach(), mask, rendered.samples)

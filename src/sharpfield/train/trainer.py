@@ -18,13 +18,12 @@ from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
+from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
 from sharpfield.train.pixel_sampler import PixelSampler
-from sharpfield.train.schedule import phase_at, rate_at
-from sharpfield.train.step import StepResult, train_step
+from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at
+from sharpfield.train.step import StepResult, StepSettings, compute_gradients
 
-OCCUPANCY_EVERY = 8
-OCCUPANCY_SLABS = 8
 SMALLEST_BATCH = 64
 
 
@@ -56,8 +55,10 @@ def read_progress(state: Mapping[str, JSON]) -> Progress:
 class Trainer:
     """Fits a model to the training photos of a scene. Knows no files."""
 
-    def __init__(self, scene: Scene, config: Config, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(
+        self, scene: Scene, config: Config, device: torch.device, group: Group = ALONE
+    ) -> None:
+        self.config, self.device, self.group = config, device, group
         torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
@@ -77,37 +78,42 @@ class Trainer:
 
     def compile(self) -> None:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
+        for phase in (WARM_UP, Phase(kernel_open=True)):
+            self.rehearse(SMALLEST_BATCH, phase)
+
+    def rehearse(self, pixels: int, phase: Phase) -> int:
+        """Compute a step's gradients for so many pixels, and forget them; how many rays it had."""
         shares = torch.ones(len(self.sampler.photos))
         generator = torch.Generator().manual_seed(0)
-        pixels, colours = self.sampler.draw(SMALLEST_BATCH, generator, shares)
-        for phase in (WARM_UP, Phase(kernel_open=True)):
-            kernel = self.model.blur.kernel(pixels, phase)
-            rays = self.model.kernel_rays(pixels, kernel)
-            offsets = self.model.renderer.image_offsets(rays)
-            rendered = self.model.renderer(self.model.field, rays, offsets)
-            (kernel.blend(rendered.colour) - colours).square().mean().backward()
+        batch = self.sampler.draw(pixels, generator, shares)
+        settings = StepSettings(phase, None, self.config.train.rays_at_once)
+        result = compute_gradients(self.model, batch, settings, generator, ALONE)
         self.optimiser.zero_grad(set_to_none=True)
+        return result.rays
 
     def step(self) -> StepResult:
         """One optimiser step; the caller adds its seconds to ``progress``."""
         progress, config = self.progress, self.config
         set_rates(self.optimiser, rate_at(self.share_done, config))
         phase = phase_at(self.share_done, progress.step, config)
-        count = self._pixels_per_step(phase)
         # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
         shares = 1.0 / self.model.blur.costs(phase)
         views = config.blur.mask_views if phase.learn_mask else None
-        pixels, colours = self.sampler.draw(count, self.generator, shares, views)
-        result = train_step(self.model, self.optimiser, pixels, colours, phase, self.generator)
-        self._account(result, count, phase)
-        if progress.step % OCCUPANCY_EVERY == 0:
-            occupancy = self.model.renderer.occupancy
-            occupancy.update(self.model.field, self.generator, OCCUPANCY_SLABS)
+        batch = self.sampler.draw(self._pixels_per_step(phase), self.generator, shares, views)
+        adaptive_share = adaptive_share_at(self.share_done, progress.step, config)
+        settings = StepSettings(phase, adaptive_share, config.train.rays_at_once)
+        self.optimiser.zero_grad(set_to_none=True)
+        result = compute_gradients(self.model, batch, settings, self.generator, self.group)
+        self.optimiser.step()
+        self._account(result, len(batch.pixels), phase)
+        self.model.renderer.refresh(self.model.field, self.generator, progress.step)
         progress.step += 1
         return result
 
     def _pixels_per_step(self, phase: Phase) -> int:
         """As many pixels as the sample budget allows at the expected kernel size."""
+        if self.config.train.pixels > 0:
+            return self.config.train.pixels
         blur = self.config.blur
         size = self.progress.kernel_size
         if not phase.mask_open:
@@ -125,7 +131,7 @@ class Trainer:
         progress.pixels += pixels
         progress.samples += result.samples
         progress.samples_per_ray += 0.1 * (result.samples / result.rays - progress.samples_per_ray)
-        progress.display_error += 0.02 * (result.loss - progress.display_error)
+        progress.display_error += 0.02 * (result.error - progress.display_error)
         if not phase.learn_mask:
             follow = 0.1 if phase.mask_open else 1.0
             progress.kernel_size += follow * (result.rays / pixels - progress.kernel_size)

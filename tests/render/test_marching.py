@@ -7,8 +7,8 @@ from sharpfield.fields.field import FieldSamples
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
+from sharpfield.render.marching import MarchingRenderer
 from sharpfield.render.occupancy import OccupancyGrid
-from sharpfield.render.renderer import Renderer
 
 CAMERA = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
 POSE = torch.eye(3, 4)
@@ -37,29 +37,29 @@ def rays() -> Rays:
     return rays_from_poses(directions, POSE.expand(len(directions), 3, 4))
 
 
-def make_renderer(grid: tuple[int, int, int] = (8, 8, 8)) -> Renderer:
+def make_renderer(grid: tuple[int, int, int] = (8, 8, 8)) -> MarchingRenderer:
     cube = NdcCube.around(CAMERA, POSE[None], near=1.5, far=6.0)
-    return Renderer(cube, OccupancyGrid(grid), STEPS)
+    return MarchingRenderer(cube, OccupancyGrid(grid), STEPS)
 
 
 def test_a_wall_is_seen_where_it_stands() -> None:
     renderer = make_renderer()
-    seen = renderer(Wall(0.5), rays(), renderer.image_offsets(rays()))
+    seen = renderer(Wall(0.5), rays(), None)
     torch.testing.assert_close(seen.colour, FRONT.expand(24, 3))
     assert ((seen.depth - 0.5).abs() <= 1 / STEPS).all()
 
 
 def test_empty_space_shows_the_far_plane() -> None:
     renderer = make_renderer()
-    seen = renderer(Wall(2.0), rays(), renderer.image_offsets(rays()))
+    seen = renderer(Wall(2.0), rays(), None)
     torch.testing.assert_close(seen.colour, BACK.expand(24, 3))
     assert (seen.depth > 1 - 1.01 / STEPS).all()
 
 
 def test_offsets_place_the_samples() -> None:
     renderer = make_renderer()
-    shallow = renderer(Wall(0.0), rays(), torch.zeros(24)).depth
-    deep = renderer(Wall(0.0), rays(), torch.full((24,), 0.9)).depth
+    shallow = renderer(Wall(0.0), rays(), torch.zeros(24, 1)).depth
+    deep = renderer(Wall(0.0), rays(), torch.full((24, 1), 0.9)).depth
     torch.testing.assert_close(shallow, torch.zeros(24))
     torch.testing.assert_close(deep, torch.full((24,), 0.9 / STEPS))
 
@@ -68,7 +68,7 @@ def test_a_medium_dims_by_the_way_through_it() -> None:
     """Beer and Lambert: lengths are lengths in the cube."""
     renderer = make_renderer()
     density = 1.3
-    seen = renderer(Wall(0.0, density), rays(), renderer.image_offsets(rays()))
+    seen = renderer(Wall(0.0, density), rays(), None)
     inside = renderer.cube.rays(rays())
     way = inside.directions.norm(dim=1) * round(0.95 * STEPS) / STEPS
     through = torch.exp(-density * way)[:, None]
@@ -79,11 +79,11 @@ def test_a_medium_dims_by_the_way_through_it() -> None:
 
 def test_what_the_grid_knows_to_be_empty_is_not_sampled() -> None:
     renderer = make_renderer()
-    everything = renderer(Wall(0.5), rays(), renderer.image_offsets(rays()))
+    everything = renderer(Wall(0.5), rays(), None)
     assert everything.samples == 24 * STEPS
     renderer.occupancy.density.zero_()
     renderer.occupancy.density[:, :, 4:] = 10.0
-    half = renderer(Wall(0.5), rays(), renderer.image_offsets(rays()))
+    half = renderer(Wall(0.5), rays(), None)
     assert half.samples == 24 * STEPS // 2
     torch.testing.assert_close(half.colour, everything.colour)
     torch.testing.assert_close(half.depth, everything.depth)
@@ -98,7 +98,7 @@ def test_gradients_reach_the_rays() -> None:
         def __call__(self, points: Tensor, view_directions: Tensor, ray: Tensor) -> FieldSamples:
             return FieldSamples(points[:, 0] + 1.0, points, points)
 
-    seen = renderer(Ramp(0.0), Rays(origins, directions), renderer.image_offsets(given))
+    seen = renderer(Ramp(0.0), Rays(origins, directions), None)
     seen.colour.square().sum().backward()
     assert origins.grad is not None and origins.grad.isfinite().all()
     assert (origins.grad != 0).any(dim=0).all()

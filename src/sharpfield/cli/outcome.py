@@ -1,0 +1,50 @@
+"""What becomes of errors: one line for the user and an exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import typer
+
+from sharpfield.cli.console import errors
+from sharpfield.errors import InputError
+from sharpfield.train.distributed import this_process
+from sharpfield.train.loop import Interrupted
+
+USER_ERROR = 2
+INTERRUPTED = 130
+ALONE_SECONDS = 15.0
+"""An error of all processes is the first one's to show, and its end is that of all.
+
+A process that is still there after this long has met an error of its own.
+"""
+
+
+def exit_code(program: str, action: Callable[[], int]) -> int:
+    """The action's own code, 2 for wrong input, 130 after Ctrl-C.
+
+    Of several processes, the first one speaks for all of them.
+    """
+    first = this_process().rank == 0
+    try:
+        return action()
+    except InputError as error:
+        if not first:
+            time.sleep(ALONE_SECONDS)
+        return _complain(program, str(error), USER_ERROR)
+    except Interrupted as stop:
+        if not first:
+            return 0
+        message = f"stopped at step {stop.step}, checkpoint written; the same command goes on"
+        return _complain(program, message, INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        if not first:
+            return INTERRUPTED
+        return _complain(program, "stopped; nothing is half-written", INTERRUPTED)
+
+
+def _complain(program: str, message: str, code: int) -> int:
+    one_line = " ".join(message.split())
+    errors.print(f"{program}: {one_line}", markup=False, highlight=False, soft_wrap=True)
+    return code

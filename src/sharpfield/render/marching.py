@@ -1,0 +1,57 @@
+"""From rays to colours through the occupied part of the unit cube, with packed samples."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sharpfield.fields.field import Field
+from sharpfield.geometry.ndc import NdcCube
+from sharpfield.geometry.rays import Rays
+from sharpfield.ops.composite import composite
+from sharpfield.ops.march import march, sample_points
+from sharpfield.render.occupancy import OccupancyGrid
+from sharpfield.render.renderer import RayColours, Renderer
+
+OCCUPIED_ALPHA = 0.01
+"""A step through a cell counts when it would be at least this opaque."""
+
+OCCUPANCY_EVERY = 8
+OCCUPANCY_SLABS = 8
+"""The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
+
+
+class MarchingRenderer(Renderer):
+    """March, evaluate the field where the occupancy grid is not empty, composite."""
+
+    def __init__(self, cube: NdcCube, occupancy: OccupancyGrid, steps: int) -> None:
+        super().__init__()
+        self.cube = cube
+        self.occupancy = occupancy
+        self.steps = steps
+
+    def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:
+        """Where within their step the samples of each ray lie."""
+        return torch.rand(rays, generator=generator)[:, None]
+
+    def __call__(
+        self, field: Field, rays: Rays, draws: Float[Tensor, "rays 1"] | None
+    ) -> RayColours:
+        """Sample places are ``(i + draw) / steps``; those of a picture lie in mid-step."""
+        inside = self.cube.rays(rays)
+        middle = rays.origins.new_full((len(rays),), 0.5)
+        step_length = inside.directions.detach().norm(dim=1) / self.steps
+        samples = march(
+            inside.origins, inside.directions, middle if draws is None else draws[:, 0],
+            self.steps, step_length, self.occupancy.density, OCCUPIED_ALPHA,
+        )  # fmt: skip
+        points = sample_points(inside.origins, inside.directions, samples)
+        seen = field(points, F.normalize(rays.directions, dim=1), samples.ray)
+        colour, depth = composite(seen.density, seen.colour, samples, step_length)
+        return RayColours(colour, depth, len(samples.t))
+
+    def refresh(self, field: Field, generator: torch.Generator, step: int) -> None:
+        if step % OCCUPANCY_EVERY == 0:
+            self.occupancy.update(field, generator, OCCUPANCY_SLABS)

@@ -1,0 +1,205 @@
+"""The classic pipeline from photos to pictures: NeRF's networks, all blur models, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.train.small_classic import classic_config
+from tests.train.small_scene import CAMERA, STEPS, small_config, small_scene
+
+from sharpfield.blur.network_motions import NetworkMotions
+from sharpfield.blur.rigid import RigidBlur
+from sharpfield.config import BlurName, Config
+from sharpfield.errors import InputError
+from sharpfield.model import NEAREST, Model, check_combination
+from sharpfield.presets import PRESETS, preset
+from sharpfield.render.hierarchical import HierarchicalRenderer, Span
+from sharpfield.scene.scene import Scene
+from sharpfield.settings import with_overrides
+from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
+from sharpfield.train.schedule import adaptive_share_at
+from sharpfield.train.trainer import Trainer
+
+CPU = torch.device("cpu")
+MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic")
+
+
+def still_scene(root: Path) -> Scene:
+    """A smooth photo from one pose, many times over: it can be fitted, whatever the blur model."""
+    scene = small_scene(root)
+    row, column = np.mgrid[: CAMERA.height, : CAMERA.width].astype(np.float32)
+    across, down = column / CAMERA.width, row / CAMERA.height
+    photo = np.stack([across, 1 - across, down], axis=2) * 0.8 + 0.1
+    views = [replace(view, photo=photo, pose=scene.views[1].pose) for view in scene.views]
+    return replace(scene, views=tuple(views))
+
+
+def trained(scene: Scene, config: Config, steps: int) -> Trainer:
+    trainer = Trainer(scene, config, CPU)
+    for _ in range(steps):
+        trainer.step()
+    return trainer
+
+
+def assert_same_training(ours: Trainer, theirs: Trainer) -> None:
+    """Every tensor and every number, bit for bit."""
+    a, b = ours.tensors(), theirs.tensors()
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    assert ours.state() == theirs.state()
+
+
+@pytest.mark.parametrize("model", MODELS)
+class TestEveryModel:
+    def test_it_fits_the_photos(self, tmp_path: Path, model: BlurName) -> None:
+        scene, steps = still_scene(tmp_path), 45
+        trainer = Trainer(scene, classic_config(model, steps=steps, pixels=80), CPU)
+        errors = [trainer.step().error for _ in range(steps)]
+        photo = scene.views[1].photo
+        grey = float(np.var(photo, axis=(0, 1)).mean())
+        assert np.mean(errors[-8:]) < 0.4 * grey < 0.4 * np.mean(errors[:5])
+        seen = trainer.model.render(CAMERA, scene.views[1].pose)
+        assert seen.colour.shape == (16, 24, 3) and seen.depth.shape == (16, 24)
+        for values in (seen.colour, seen.depth):
+            assert values.min() >= 0 and values.max() <= 1
+        assert float(((seen.colour - photo) ** 2).mean()) < 0.4 * grey
+
+    def test_a_resumed_run_equals_an_uninterrupted_one(
+        self, tmp_path: Path, model: BlurName
+    ) -> None:
+        scene, config = small_scene(tmp_path), classic_config(model, pixels=24)
+        whole = trained(scene, config, STEPS)
+        half = trained(scene, config, STEPS // 2)
+        save_checkpoint(tmp_path, half.progress.step, half.tensors(), half.state())
+        resumed = Trainer(scene, config, CPU)
+        checkpoint = load_checkpoint(tmp_path, resumed.expected_shapes())
+        assert checkpoint is not None
+        torch.rand(5)
+        resumed.compile()
+        resumed.restore(checkpoint)
+        assert_same_training(resumed, half)
+        for _ in range(STEPS // 2):
+            resumed.step()
+        assert_same_training(resumed, whole)
+
+    def test_everything_learns(self, tmp_path: Path, model: BlurName) -> None:
+        scene, config = small_scene(tmp_path), with_learned_tone(classic_config(model, pixels=24))
+        before = {k: v.clone() for k, v in Trainer(scene, config, CPU).model.named_parameters()}
+        after = dict(trained(scene, config, STEPS).model.named_parameters())
+        assert [name for name in before if torch.equal(before[name], after[name])] == []
+        kinds = {name.split(".")[0] for name in before}
+        blur = set() if model == "none" else {"blur", "adaptive"}
+        assert kinds == {"field", "tone"} | blur
+
+    def test_pictures_do_not_depend_on_how_they_are_cut(
+        self, tmp_path: Path, model: BlurName
+    ) -> None:
+        scene, config = small_scene(tmp_path), classic_config(model)
+        trainer = Trainer(scene, config, CPU)
+        pose = scene.views[0].pose
+        whole = trainer.model.render(CAMERA, pose)
+        again = trainer.model.render(CAMERA, pose)
+        assert np.array_equal(whole.colour, again.colour)
+        trainer.model.picture_rays = 50
+        cut = trainer.model.render(CAMERA, pose)
+        np.testing.assert_allclose(cut.colour, whole.colour, atol=1e-5)
+        np.testing.assert_allclose(cut.depth, whole.depth, atol=1e-5)
+
+
+def with_learned_tone(config: Config) -> Config:
+    return replace(
+        config,
+        mlp=replace(config.mlp, colour_activation="none"),
+        scene=replace(config.scene, tone="learn"),
+    )
+
+
+class TestBuilding:
+    def test_the_published_motions(self, tmp_path: Path) -> None:
+        model = Model(small_scene(tmp_path), classic_config("rigid"))
+        assert isinstance(model.blur, RigidBlur)
+        assert isinstance(model.blur.motions, NetworkMotions)
+
+    def test_without_fine_samples(self, tmp_path: Path) -> None:
+        config = classic_config("rigid", pixels=8)
+        config = replace(config, hierarchical=replace(config.hierarchical, fine=0))
+        trainer = trained(small_scene(tmp_path), config, 6)
+        progress = trainer.progress
+        assert progress.samples == 6 * progress.rays and progress.rays > progress.pixels
+        assert not any(
+            name.startswith("field.fine") for name, _ in trainer.model.named_parameters()
+        )
+
+    def test_without_ndc_rays_run_between_the_scenes_bounds(self, tmp_path: Path) -> None:
+        scene, config = small_scene(tmp_path), classic_config("rigid", pixels=8)
+        config = replace(config, scene=replace(config.scene, ndc=False))
+        trainer = trained(scene, config, 6)
+        renderer = trainer.model.renderer
+        assert isinstance(renderer, HierarchicalRenderer)
+        assert renderer.span == Span(NEAREST * scene.near, scene.far)
+        assert trainer.model.render(CAMERA, scene.views[0].pose).depth.max() <= 1
+
+    def test_a_number_of_pixels_is_kept(self, tmp_path: Path) -> None:
+        trainer = trained(small_scene(tmp_path), classic_config("dynamic", pixels=11), STEPS)
+        assert trainer.progress.pixels == 11 * STEPS
+
+    def test_features_are_kept_for_a_kernel_only(self, tmp_path: Path) -> None:
+        for name in MODELS:
+            model = Model(small_scene(tmp_path), classic_config(name))
+            assert isinstance(model.renderer, HierarchicalRenderer)
+            assert (model.adaptive is not None) == model.renderer.features == (name != "none")
+
+    def test_the_adaptive_weights_take_over(self) -> None:
+        config = classic_config("rigid")
+        shares = [adaptive_share_at(done, 0, config) for done in (0.0, 0.1, 0.55, 1.0)]
+        assert shares == pytest.approx([0.1, 0.1, 0.3, 0.9])
+        both = replace(config, adaptive=replace(config.adaptive, handover=False))
+        assert adaptive_share_at(0.5, 0, both) is None
+
+
+EXCLUDED = [
+    ("scene.ndc=false", "scene.ndc"),
+    ("adaptive.enabled=true", "adaptive.enabled"),
+    ("scene.tone=learn", "scene.tone"),
+]
+
+
+def one_line(config: Config) -> str:
+    with pytest.raises(InputError) as caught:
+        check_combination(config)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 160
+    return message
+
+
+class TestCombinations:
+    @pytest.mark.parametrize(("override", "named"), EXCLUDED)
+    def test_what_asks_for_the_networks(self, override: str, named: str) -> None:
+        config = with_overrides(small_config("rigid"), [override])
+        message = one_line(config)
+        assert named in message and "--field mlp" in message and "hashgrid" in message
+        check_combination(replace(config, field_name="mlp"))
+
+    @pytest.mark.parametrize("field", ["mlp", "hashgrid"])
+    def test_inward_poses_ask_for_no_ndc(self, field: str) -> None:
+        config = with_overrides(small_config("rigid"), ["scene.spherify=true"])
+        message = one_line(with_overrides(config, [f"field_name={field}"]))
+        assert "scene.spherify" in message and "scene.ndc" in message
+        check_combination(with_overrides(config, ["scene.ndc=false", "field_name=mlp"]))
+
+    def test_a_model_is_not_built_of_them(self, tmp_path: Path) -> None:
+        config = with_overrides(small_config("rigid"), [EXCLUDED[0][0]])
+        with pytest.raises(InputError, match=r"scene\.ndc"):
+            Model(small_scene(tmp_path), config)
+
+    def test_an_unknown_preset_is_named(self) -> None:
+        with pytest.raises(InputError, match=r"^--preset slow: no such preset; use .*default"):
+            preset("slow")
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_presets_are_possible(self, name: str) -> None:
+        check_combination(preset(name))
