@@ -13,7 +13,7 @@ from sharpfield.evaluate.evaluation import Evaluation, evaluate
 from sharpfield.run import open_run, read_scene
 from sharpfield.scene.toy import ToySettings, make_toy_scene
 from sharpfield.settings import with_overrides
-from sharpfield.train.loop import train
+from sharpfield.train.loop import Job, train
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,8 @@ def evaluations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluatio
     for model in ("none", "dynamic"):
         config = with_overrides(Config(), [*SETTINGS, f"blur.model={model}"])
         scene = read_scene(folder / "scene", config)
-        train(folder / model, scene, config, device, lambda report: None, lambda warning: None)
+        job = Job(folder / model, scene, config, device)
+        train(job, lambda trainer, result: None, lambda warning: None)
         scores[model] = evaluate(open_run(Path(folder / model), device))
     return scores
 

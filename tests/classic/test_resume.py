@@ -139,3 +139,16 @@ def test_a_longer_training_goes_on(whole: Laboratory, copied: Laboratory) -> Non
     assert copied.losses("whole")[:STEPS] == whole.losses("whole")
     assert copied.archive("whole", STEPS + 3)["global_step"] == STEPS + 2
     assert copied.folder("whole").joinpath("000012.tar").is_file()
+
+
+def test_no_reload_takes_other_options_too(copied: Laboratory) -> None:
+    refusal = copied.refusal("whole", **{**TRAINING, "netwidth": 8})
+    assert "mlp.width = 16, now it is 8" in refusal and "--expname" in refusal
+    copied.succeed("whole", **{**TRAINING, "netwidth": 8, "no_reload": True})
+
+
+def test_where_pictures_were_rendered_one_may_train_later(copied: Laboratory) -> None:
+    archive = copied.folder("whole") / f"{STEPS:06d}.tar"
+    copied.succeed("other", **TRAINING, ft_path=archive, render_only=True, render_factor=4)
+    copied.succeed("other", **TRAINING)
+    assert (copied.folder("other") / archive.name).is_file()

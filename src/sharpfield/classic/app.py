@@ -38,6 +38,7 @@ from sharpfield.train.distributed import Group, is_worker, joined_group, this_pr
 from sharpfield.train.launch import launch
 from sharpfield.train.loop import MAY_CHANGE, Job, train
 from sharpfield.train.memory_plan import check_unsplit, plan_memory, rehearse_largest
+from sharpfield.train.run_folder import CONFIG_FILE
 from sharpfield.train.trainer import Trainer, read_progress
 
 CLASSIC_MAY_CHANGE = MAY_CHANGE | {
@@ -53,10 +54,23 @@ CLASSIC_MAY_CHANGE = MAY_CHANGE | {
 }
 """What another ``N_iters``, ``N_rand`` or limit of memory changes in a run that goes on."""
 
+CLASSIC_NAMES = {"--output": "--expname", "--set train.table_rate": "--lrate"}
+"""What messages of the pipeline advise, by its name here."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run a classic command line and return its exit code: 0, 2 for wrong input, 130."""
-    return exit_code(PROGRAM, lambda: _run(arguments))
+
+    def classic() -> int:
+        try:
+            return _run(arguments)
+        except InputError as error:
+            message = str(error)
+            for new, old in CLASSIC_NAMES.items():
+                message = message.replace(new, old)
+            raise InputError(message) from error
+
+    return exit_code(PROGRAM, classic)
 
 
 def main() -> None:
@@ -106,9 +120,9 @@ def _train(
     folder = options.basedir / options.expname
     start = _archive_to_start_from(options)
     config = _rehearsed(options, Trainer(scene, config, device), start, group)
-    job = Job(
-        folder, scene, config, device, group, CLASSIC_MAY_CHANGE, start, not options.no_reload
-    )
+    # A folder that only pictures were rendered into is no run yet, and may become one.
+    anew = options.no_reload or not (folder / CONFIG_FILE).exists()
+    job = Job(folder, scene, config, device, group, CLASSIC_MAY_CHANGE, start, anew)
     if not group.first:
         train(job, lambda trainer, result: None, warn)
         return

@@ -48,7 +48,8 @@ class Job:
     """What is trained where: the run folder, its scene and configuration, device and processes.
 
     ``may_change`` names settings that may differ from those that the run was started with.
-    Training goes on from ``start``, else, with ``reload``, from the run's newest checkpoint.
+    Training goes on from ``start``, else from the run's newest checkpoint. ``anew``: the folder
+    may hold anything, and its checkpoints are not read.
     """
 
     run: Path
@@ -58,7 +59,7 @@ class Job:
     group: Group = ALONE
     may_change: frozenset[str] = MAY_CHANGE
     start: Checkpoint | None = None
-    reload: bool = True
+    anew: bool = False
 
 
 def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
@@ -73,8 +74,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
         trainer = _restored(job, _ignore)
         _advance(trainer, job, None, _ignore)
         return trainer.progress
-    with lock_run(job.run):
-        claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change)
+    with lock_run(job.run, job.anew):
+        claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change, job.anew)
         job.group.wait()
         trainer = _restored(job, warn)
         with MetricsLog(job.run, trainer.progress.step) as log:
@@ -89,7 +90,7 @@ def _ignore(*_: object) -> None:
 def _restored(job: Job, warn: Callable[[str], None]) -> Trainer:
     trainer = Trainer(job.scene, job.config, job.device, job.group)
     checkpoint = job.start
-    if checkpoint is None and job.reload:
+    if checkpoint is None and not job.anew:
         checkpoint = load_checkpoint(job.run, trainer.expected_shapes())
     if checkpoint is not None:
         if checkpoint.warning:

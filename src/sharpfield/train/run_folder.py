@@ -30,14 +30,15 @@ class RunRecord:
 
 
 @contextmanager
-def lock_run(run: Path) -> Iterator[None]:
+def lock_run(run: Path, anew: bool = False) -> Iterator[None]:
     """Hold the run folder for one trainer; makes the folder when it is missing.
 
     The operating system drops the lock when the process ends, however it ends. A folder that
     holds nothing but the lock afterwards is removed again. Raises ``InputError`` when another
-    training holds the lock or when the folder is no place for a run.
+    training holds the lock or, without ``anew``, when the folder is no place for a run.
     """
-    _check_place(run)
+    if not anew:
+        _check_place(run)
     with explaining(run / _LOCK_FILE):
         run.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run / _LOCK_FILE, timeout=0)
@@ -62,17 +63,20 @@ def claim_run(
     config: Mapping[str, object],
     scene: Path,
     may_change: frozenset[str] = frozenset(),
+    anew: bool = False,
 ) -> RunRecord:
     """Make ``run`` the run of this scene and configuration, or check that it already is.
 
     ``config`` is the nested dictionary of ``settings.to_dict``. ``may_change`` names the dotted
     keys that a resumed run may change (such as the number of steps); their new values are
-    recorded. Raises ``InputError`` that names the first key that differs, with both values.
+    recorded. Raises ``InputError`` that names the first key that differs, with both values;
+    nothing in the folder is compared with ``anew``.
     """
-    _check_place(run)
     mine = _plain(config)
     scene = scene.resolve()
-    if not (run / CONFIG_FILE).exists():
+    if not anew:
+        _check_place(run)
+    if anew or not (run / CONFIG_FILE).exists():
         return _write_record(run, scene, mine)
     theirs = read_run(run)
     if theirs.scene != scene:
