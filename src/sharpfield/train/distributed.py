@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sharpfield.errors import InputError
+from sharpfield.train.interrupt import HeldInterrupt
 
 PATIENCE = timedelta(hours=6)
 """How long a process waits for the others: the first one may be rendering pictures."""
@@ -139,7 +140,8 @@ def joined_group(device: torch.device) -> Iterator[Group]:
                 "from the newest checkpoint"
             ) from error
         finally:
-            torch.distributed.destroy_process_group()
+            with HeldInterrupt():  # left with its threads alive, a group may abort the process
+                torch.distributed.destroy_process_group()
 
 
 def _join(process: Process, device: torch.device) -> None:
