@@ -1,6 +1,6 @@
 """Train every row of the tables and write RESULTS.md from them.
 
-    python benchmarks/run.py SUITE [--seeds 0 1 2]      SUITE: toy, blurball or all
+    python benchmarks/run.py SUITE [--seeds 0 1 2]      SUITE: toy, toy-severe, blurball or all
 
 A row is one training run; its numbers are kept in ``benchmarks/rows/<suite>/<row>.json``. Rows
 that are there already are not trained again, so that a table can be continued: delete a row's
@@ -42,8 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Suite:
-    """Rows that share scene, preset, budget and everything else but the blur model."""
+    """Rows that share scene, preset, budget and everything else but the blur model.
 
+    ``scene`` is a folder, or what a toy scene is made of.
+    """
+
+    scene: Path | ToySettings
     preset: str
     settings: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -59,13 +63,21 @@ DYNAMIC_12 = Row("dynamic-12", ("blur.model=dynamic", "blur.motions=12"))
 
 SUITES = {
     "toy": Suite(
+        ToySettings(),
         "fast",
         ("train.time_budget=0", "train.steps=3500"),
         (DYNAMIC_12, RIGID_7, RIGID_4, NONE, RIGID_12),
         (0, 1),
     ),
+    "toy-severe": Suite(
+        ToySettings(shake_pixels=(5.0, 36.0)),
+        "fast",
+        ("train.time_budget=180",),
+        (DYNAMIC_12, RIGID_7, RIGID_4, RIGID_12, NONE),
+        (0, 1),
+    ),
     "blurball": Suite(
-        "default", ("train.time_budget=600", "scene.downscale=2"), (DYNAMIC, NONE), (0,)
+        BLURBALL, "default", ("train.time_budget=600", "scene.downscale=2"), (DYNAMIC, NONE), (0,)
     ),
 }
 
@@ -81,17 +93,21 @@ def run_row(suite_name: str, suite: Suite, row: Row, seed: int) -> None:
     config = with_overrides(
         preset(suite.preset), [*suite.settings, *row.settings, f"train.seed={seed}"]
     )
-    if suite_name == "toy":
-        root = RUNS / "toy" / "scene"
-        make_toy_scene(root, ToySettings())
+    if isinstance(suite.scene, ToySettings):
+        root = RUNS / suite_name / "scene"
+        make_toy_scene(root, suite.scene)
     else:
-        root = BLURBALL
+        root = suite.scene
     train_scene(folder, read_scene(root, config), config, torch.device("cpu"), name)
     run = open_run(folder, torch.device("cpu"))
     evaluation = evaluate(run)
     write_evaluation(run, evaluation)
     last = json.loads((folder / METRICS_FILE).read_text().splitlines()[-1])
-    extra = {"row": row.name, "samples_per_second": last["samples_per_second"]}
+    extra = {
+        "row": row.name,
+        "samples_per_second": last["samples_per_second"],
+        "final_rays_per_pixel": last["kernel_size"],
+    }
     write_json(target, {**evaluation.to_dict(), **extra})
 
 

@@ -19,6 +19,12 @@ HEADINGS = {
         "steps of 65,536 field samples: equal work, because the machine's speed varies by a third. "
         "`python benchmarks/run.py toy`",
     ),
+    "toy-severe": (
+        "Toy scene, severe blur",
+        "The same scene with smears of up to 36 pixels instead of 18. Every row trains for 180 "
+        "seconds, one after the other on a machine that does nothing else. "
+        "`python benchmarks/run.py toy-severe`",
+    ),
     "blurball": (
         "blurball (real capture), 300x200",
         "`images_4` at downscale 2, 23 blurred training photos, 4 sharp held-out views, no "
@@ -47,6 +53,7 @@ COLUMNS: dict[str, Callable[[Numbers], float | None]] = {
     "restored PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr"),
     "blurry PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr_blurry"),
     "rays/pixel": lambda row: row["rays_per_pixel"],
+    "rays/pixel at the end": lambda row: row.get("final_rays_per_pixel"),
     "Spearman": lambda row: row.get("kernel_size", {}).get("spearman"),
     "size, sharp photos": lambda row: _sizes(row, sharpest=True),
     "size, most blurred": lambda row: _sizes(row, sharpest=False),

@@ -39,7 +39,7 @@ TRAINING: dict[str, Value] = {
     "i_video": STEPS,
 }
 ONE: dict[str, Value] = {}
-TWO: dict[str, Value] = {"num_gpu": 2}
+FOUR: dict[str, Value] = {"num_gpu": 4}
 SCORES = r"MSE:(\S+) PSNR:(\S+) SSIM:(\S+) LPIPS:(\S+)"
 
 
@@ -286,7 +286,7 @@ def test_other_blur_models(tmp_path: Path, model: str, rays: int) -> None:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """The script as a user starts it: ``one`` in one process, ``two`` in two, at the same time."""
+    """The script as a user starts it: ``one`` in one process, ``four`` in four, at the same time."""
     laboratory = blurball_in(tmp_path_factory.mktemp("processes"))
     started = {
         name: subprocess.Popen(
@@ -297,7 +297,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, options in {"one": ONE, "two": TWO}.items()
+        for name, options in {"one": ONE, "four": FOUR}.items()
     }
     for name, process in started.items():
         shown, complaints = process.communicate()
@@ -306,18 +306,18 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     return laboratory
 
 
-def test_two_processes_train_like_one(processes: Laboratory) -> None:
-    one, two = processes.metrics("one"), processes.metrics("two")
-    assert [line["step"] for line in two] == [line["step"] for line in one] == [1, 2, 3, 4]
+def test_four_processes_train_like_one(processes: Laboratory) -> None:
+    one, four = processes.metrics("one"), processes.metrics("four")
+    assert [line["step"] for line in four] == [line["step"] for line in one] == [1, 2, 3, 4]
     for name in ("loss", "rays_per_pixel"):
         expected = [line[name] for line in one]
-        assert [line[name] for line in two] == pytest.approx(expected, rel=1e-4)
+        assert [line[name] for line in four] == pytest.approx(expected, rel=1e-4)
 
 
-def test_one_of_two_processes_writes(processes: Laboratory) -> None:
-    assert names(processes.folder("two")) == names(processes.folder("one"))
-    assert len(names(processes.home / "tb" / "two")) == 1
-    text = (processes.folder("two") / "test_metrics.txt").read_text()
+def test_one_of_four_processes_writes(processes: Laboratory) -> None:
+    assert names(processes.folder("four")) == names(processes.folder("one"))
+    assert len(names(processes.home / "tb" / "four")) == 1
+    text = (processes.folder("four") / "test_metrics.txt").read_text()
     assert text.count("expname = blurball") == text.count("TRAINING TIME") == 1
 
 
