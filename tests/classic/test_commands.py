@@ -286,7 +286,7 @@ def test_other_blur_models(tmp_path: Path, model: str, rays: int) -> None:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """The script as a user starts it: ``one`` in one process, ``four`` in four, at the same time."""
+    """The script as a user starts it, in one process and in four, at the same time."""
     laboratory = blurball_in(tmp_path_factory.mktemp("processes"))
     started = {
         name: subprocess.Popen(
