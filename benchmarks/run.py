@@ -58,6 +58,18 @@ NONE = Row("none", ("blur.model=none",))
 RIGID_4 = Row("rigid-4", ("blur.model=rigid", "blur.motions=4"))
 RIGID_7 = Row("rigid-7", ("blur.model=rigid", "blur.motions=7"))
 RIGID_12 = Row("rigid-12", ("blur.model=rigid", "blur.motions=12"))
+TRAJECTORY_8 = Row(
+    "trajectory-8",
+    (
+        "blur.model=rigid",
+        "blur.motions=8",
+        "blur.origin=false",
+        "blur.path_points=4",
+        "blur.freedom=0",
+        "blur.even_weights=true",
+    ),
+)
+"""As BAD-NeRF has it: eight virtual cameras on a cubic curve, all alike."""
 DYNAMIC = Row("dynamic", ("blur.model=dynamic",))
 DYNAMIC_12 = Row("dynamic-12", ("blur.model=dynamic", "blur.motions=12"))
 
@@ -73,7 +85,7 @@ SUITES = {
         ToySettings(shake_pixels=(5.0, 36.0)),
         "fast",
         ("train.time_budget=180",),
-        (DYNAMIC_12, RIGID_7, RIGID_4, RIGID_12, NONE),
+        (DYNAMIC_12, RIGID_7, RIGID_4, RIGID_12, TRAJECTORY_8, NONE),
         (0, 1),
     ),
     "blurball": Suite(

@@ -9,7 +9,7 @@ ActivationName = Literal["none", "relu", "sigmoid", "sigmoid1", "exp", "softplus
 BlurName = Literal["none", "rigid", "dynamic"]
 FidelityName = Literal["correct", "original"]
 FieldName = Literal["hashgrid", "mlp"]
-MotionsName = Literal["path", "network"]
+MotionsName = Literal["path", "network", "lens"]
 OrderName = Literal["spread", "size"]
 ToneName = Literal["none", "gamma", "learn"]
 
@@ -97,7 +97,8 @@ class BlurConfig:
     motions: int = 8
     """Rigid motions besides the origin ray, 1 or more. Time of rigid is proportional to it."""
     motions_from: MotionsName = "path"
-    """path: along a smooth camera path. network: each on its own, as in DP-NeRF."""
+    """path: along a smooth camera path. network: each on its own, as in DP-NeRF. lens: points of
+    an aperture, for defocus."""
     origin: bool = True
     """Whether the unmoved ray is part of a rigid kernel; it always is of a dynamic one."""
     embedding: int = 64
@@ -106,6 +107,8 @@ class BlurConfig:
     """Control points of the smooth camera path that the motions start from, 2 or more."""
     freedom: float = 0.3
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
+    even_weights: bool = False
+    """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     order: OrderName = "spread"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
+from sharpfield.blur.lens import LensMotions
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
@@ -87,6 +88,12 @@ def rigid(seed: int = 0, **changes: float) -> RigidBlur:
 
 def rigid_network(seed: int = 0, **changes: float) -> RigidBlur:
     motions = network_motions(config(**changes), seed=seed)
+    return RigidBlur(given_poses(), motions, CAMERA, DEPTH)
+
+
+def lens(seed: int = 0, **changes: float) -> RigidBlur:
+    torch.manual_seed(seed)
+    motions = LensMotions(VIEWS, config(**changes), CAMERA, DEPTH)
     return RigidBlur(given_poses(), motions, CAMERA, DEPTH)
 
 

@@ -16,6 +16,7 @@ from tests.blur.models import (
     dynamic_network,
     force_size,
     kernel_of,
+    lens,
     none,
     random_colours,
     random_pixels,
@@ -27,7 +28,7 @@ from tests.blur.models import (
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 
-MODELS = [none, rigid, rigid_network, dynamic, dynamic_network]
+MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_network]
 
 
 def assert_same_kernel(ours: Kernel, theirs: Kernel) -> None:

@@ -18,6 +18,7 @@ from tests.blur.models import (
 from torch import Tensor
 
 from sharpfield.blur.motions import bernstein, displacements
+from sharpfield.blur.rigid import RigidBlur
 from sharpfield.geometry.se3 import exponential
 
 
@@ -112,3 +113,37 @@ def test_bernstein_polynomials() -> None:
     s = (torch.arange(MOTIONS) + 0.5) / MOTIONS
     torch.testing.assert_close(basis @ (torch.arange(4) / 3), s)
     assert bernstein(3, 0).shape == (3, 0)
+
+
+class TestTrajectory:
+    """Virtual cameras on a curve through the exposure, all alike (BAD-NeRF, section 3.2)."""
+
+    def trajectory(self, points: int) -> RigidBlur:
+        motions = path_motions(freedom=0.0, path_points=points, even_weights=True)
+        model = RigidBlur(given_poses(), motions, CAMERA, DEPTH, origin=False)
+        stir(model)
+        return model
+
+    def test_all_cameras_count_alike_and_the_origin_does_not(self) -> None:
+        weights = self.trajectory(4).base_weights()
+        expected = torch.full((VIEWS, MOTIONS), 1 / MOTIONS)
+        torch.testing.assert_close(weights, torch.cat([torch.zeros(VIEWS, 1), expected], dim=1))
+
+    def test_two_points_make_it_linear(self) -> None:
+        twists = self.trajectory(2).motions.twists()
+        torch.testing.assert_close(
+            twists[:, 2:] - twists[:, 1:-1], twists[:, 1:-1] - twists[:, :-2]
+        )
+
+    def test_a_cubic_has_no_fourth_difference(self) -> None:
+        twists = self.trajectory(4).motions.twists().double()
+        second, fourth = (twists.diff(n=n, dim=1).abs().max() for n in (2, 4))
+        assert fourth < 1e-4 * second
+
+    def test_with_equal_ends_it_is_plain_nerf(self) -> None:
+        """Without any extent, all cameras stand at the given pose."""
+        model = self.trajectory(2)
+        torch.nn.init.zeros_(model.motions.get_parameter("path_head.weight"))
+        torch.nn.init.zeros_(model.motions.get_parameter("path_head.bias"))
+        poses = model.motion_poses()
+        torch.testing.assert_close(poses, given_poses()[:, None].expand_as(poses))

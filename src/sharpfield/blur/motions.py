@@ -31,13 +31,21 @@ class Motions(nn.Module, ABC):
 
     def __init__(self, views: int, config: BlurConfig) -> None:
         super().__init__()
-        self.motions = config.motions
+        self.motions, self.even_weights = config.motions, config.even_weights
         self.embedding = nn.Parameter(torch.randn(views, config.embedding))
 
     @abstractmethod
-    def _weights(
+    def _learned_weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]: ...
+
+    def _weights(
+        self, code: Float[Tensor, "views code"]
+    ) -> Float[Tensor, "views motions_and_origin"]:
+        if self.even_weights:
+            rays = self.motions + 1
+            return code.new_full((len(code), rays), 1.0 / rays)
+        return self._learned_weights(code)
 
     @abstractmethod
     def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]: ...
@@ -102,7 +110,7 @@ class RigidMotions(Motions):
         nn.init.zeros_(self.weight_head.weight)
         nn.init.zeros_(self.weight_head.bias)
 
-    def _weights(
+    def _learned_weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT

@@ -77,7 +77,7 @@ class NetworkMotions(Motions):
             bound = 1e-5 * 6.0 / (last.in_features + last.out_features)
             nn.init.uniform_(last.weight, -bound, bound)
 
-    def _weights(
+    def _learned_weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
         """``sigmoid / sum(sigmoid)``, as a softmax that no logits can turn into 0 / 0."""

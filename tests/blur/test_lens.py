@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.blur.models import CAMERA, DEPTH, MOTIONS, RAYS, VIEWS, given_poses, lens, stir
+from torch import Tensor
+
+from sharpfield.blur.lens import LensMotions, even_disc
+from sharpfield.blur.motions import displacements
+from sharpfield.geometry.rays import camera_directions, rays_from_poses
+
+FOCUS = 3.0
+RADIUS = 0.02
+
+
+def aperture(radius: float = RADIUS, focus: float = FOCUS) -> LensMotions:
+    """All views with an aperture of ``radius``, focused at depth ``focus``."""
+    motions = lens().motions
+    assert isinstance(motions, LensMotions)
+    with torch.no_grad():
+        motions.aperture.fill_(radius / motions.unit)
+        wanted = motions.focus_disparity().reciprocal() / focus  # relative to the start
+        motions.focus.copy_(torch.log(torch.expm1(torch.log(torch.tensor(2.0)) * wanted)))
+    return motions
+
+
+def points_at(motions: LensMotions, depth: float) -> Tensor:
+    """Where the rays of a corner pixel reach ``depth``, in the axes of the camera."""
+    still = torch.eye(3, 4).expand(VIEWS, 3, 4)
+    poses = motions.poses(still)[0]
+    corner = camera_directions(torch.tensor([[1.5, 2.5]]), CAMERA).expand(RAYS, 3)
+    rays = rays_from_poses(corner, poses)
+    torch.testing.assert_close(rays.directions[:, 2], -torch.ones(RAYS))
+    return rays.origins + depth * rays.directions
+
+
+def test_zero_aperture_is_plain_nerf() -> None:
+    poses = aperture(radius=0.0).poses(given_poses())
+    torch.testing.assert_close(poses, given_poses()[:, None].expand_as(poses))
+
+
+def test_all_rays_meet_in_the_plane_in_focus() -> None:
+    points = points_at(aperture(), FOCUS)
+    torch.testing.assert_close(points, points[:1].expand_as(points))
+
+
+@pytest.mark.parametrize("depth", [1.0, 2.0, 30.0])
+def test_elsewhere_they_spread_as_a_thin_lens_says(depth: float) -> None:
+    """The circle of confusion, seen from the centre: radius x |1 / depth - 1 / focus| x focal."""
+    points = points_at(aperture(), depth)
+    spread = (points - points[:1])[1:, :2] / depth
+    expected = RADIUS * (1 / depth - 1 / FOCUS) * even_disc(MOTIONS)
+    torch.testing.assert_close(spread, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_first_ray_is_the_given_one() -> None:
+    assert torch.equal(aperture().poses(given_poses())[:, 0], given_poses())
+
+
+def test_all_rays_count_alike() -> None:
+    model = lens()
+    stir(model)
+    torch.testing.assert_close(model.base_weights(), torch.full((VIEWS, RAYS), 1 / RAYS))
+
+
+def test_the_twists_move_the_picture_like_the_lens() -> None:
+    motions = aperture(radius=1e-3)
+    moved = displacements(motions.twists(), CAMERA, DEPTH).unflatten(2, (9, 2))[0, :, 4]
+    # Of the point on the axis; displacements are in x / z, and z is negative.
+    lens_moves = 1e-3 * (1 / DEPTH - 1 / FOCUS) * even_disc(MOTIONS) * CAMERA.focal_x
+    torch.testing.assert_close(moved, lens_moves, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("points", [1, 2, 5, 16, 64])
+def test_the_disc_is_even(points: int) -> None:
+    disc = even_disc(points)
+    torch.testing.assert_close(disc.mean(0), torch.zeros(2), rtol=0, atol=1e-6)
+    assert disc.norm(dim=1).max() < 1.2
+    if points >= 16:
+        spread = disc.T @ disc / points
+        torch.testing.assert_close(spread, 0.25 * torch.eye(2), rtol=0, atol=0.03)
+
+
+def test_gradients_reach_aperture_and_focus() -> None:
+    motions = aperture()
+    motions.poses(given_poses()).square().sum().backward()
+    for parameter in (motions.aperture, motions.focus):
+        assert parameter.grad is not None and (parameter.grad != 0).all()
