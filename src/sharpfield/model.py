@@ -84,6 +84,10 @@ class Model(nn.Module):
         directions = camera_directions(pixels.xy, self.camera)[kernel.pixel]
         return rays_from_poses(directions, kernel.poses)
 
+    def checkpoint_shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the tensors that a checkpoint keeps under ``model/``."""
+        return {f"model/{name}": value.shape for name, value in self.state_dict().items()}
+
     def load_checkpoint(self, tensors: dict[str, Tensor]) -> None:
         """Take the tensors that a checkpoint keeps under ``model/``."""
         prefix = "model/"

@@ -98,8 +98,7 @@ def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) 
     config = from_dict(Config, record.config)
     scene = read_scene(record.scene, config)
     model = Model(scene, config)
-    shapes = {f"model/{name}": value.shape for name, value in model.state_dict().items()}
-    checkpoint = load_checkpoint(folder, shapes)
+    checkpoint = load_checkpoint(folder, model.checkpoint_shapes())
     if checkpoint is None:
         raise InputError(f"{folder}: no checkpoint yet; run 'sharpfield train' on it first")
     if checkpoint.warning and warn is not None:

@@ -30,7 +30,6 @@ class LensMotions(Motions):
         super().__init__(views, config)
         self.encoder = nn.Sequential()
         self.code_width = config.embedding
-        self.even_weights = True
         self.middle = depth
         self.unit = PIXELS_PER_UNIT * depth / camera.focal_x
         start = config.start_pixels / PIXELS_PER_UNIT
@@ -62,11 +61,6 @@ class LensMotions(Motions):
         still = torch.zeros_like(shift[..., :1])
         x, y = turn.unbind(-1)
         return torch.cat([torch.stack([-y, x], dim=-1), still, shift, still], dim=-1)
-
-    def _learned_weights(
-        self, code: Float[Tensor, "views code"]
-    ) -> Float[Tensor, "views motions_and_origin"]:
-        raise NotImplementedError("the rays of a lens count alike")
 
 
 def even_disc(points: int) -> Float[Tensor, "points 2"]:

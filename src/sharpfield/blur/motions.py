@@ -34,18 +34,12 @@ class Motions(nn.Module, ABC):
         self.motions, self.even_weights = config.motions, config.even_weights
         self.embedding = nn.Parameter(torch.randn(views, config.embedding))
 
-    @abstractmethod
-    def _learned_weights(
-        self, code: Float[Tensor, "views code"]
-    ) -> Float[Tensor, "views motions_and_origin"]: ...
-
     def _weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
-        if self.even_weights:
-            rays = self.motions + 1
-            return code.new_full((len(code), rays), 1.0 / rays)
-        return self._learned_weights(code)
+        """All alike, where a subclass learns no others."""
+        rays = self.motions + 1
+        return code.new_full((len(code), rays), 1.0 / rays)
 
     @abstractmethod
     def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]: ...
@@ -110,9 +104,11 @@ class RigidMotions(Motions):
         nn.init.zeros_(self.weight_head.weight)
         nn.init.zeros_(self.weight_head.bias)
 
-    def _learned_weights(
+    def _weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
+        if self.even_weights:
+            return super()._weights(code)
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 

@@ -173,8 +173,7 @@ def _render(options: ClassicOptions, scene: Scene, config: Config, device: torch
     if checkpoint.warning:
         warn(checkpoint.warning)
     model = Model(scene, config)
-    shapes = {f"model/{name}": value.shape for name, value in model.state_dict().items()}
-    check_shapes(checkpoint.path, checkpoint.tensors, shapes)
+    check_shapes(checkpoint.path, checkpoint.tensors, model.checkpoint_shapes())
     model.load_checkpoint(checkpoint.tensors)
     run = Run(folder, scene, config, model.to(device), read_progress(checkpoint.state))
     write_options(options)

@@ -55,8 +55,7 @@ def write_test_set(run: Run, folder: Path, progress: Progress) -> dict[str, Imag
 
 def score(run: Run, images: Mapping[str, Image]) -> dict[str, Evaluation]:
     """The held-out views under the papers' protocol and under the standard one, by its name."""
-    ignore: Progress = lambda done, total: None  # noqa: E731
-    return {name: evaluate(run, name, ignore, images) for name in ("paper", "standard")}
+    return {name: evaluate(run, name, renders=images) for name in ("paper", "standard")}
 
 
 def metrics_line(start: str, scores: Mapping[str, Evaluation]) -> str:

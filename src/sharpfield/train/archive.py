@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON, write_bytes
-from sharpfield.train.checkpoints import Checkpoint
+from sharpfield.train.checkpoints import Checkpoint, skipped_warning
 from sharpfield.train.trainer import read_progress
 
 _ANOTHER = "give another checkpoint"
@@ -96,13 +97,7 @@ def newest_archive(folder: Path) -> Checkpoint | None:
         except InputError:
             damaged.append(path)
             continue
-        if not damaged:
-            return checkpoint
-        names = ", ".join(str(path) for path in damaged)
-        warning = f"{names}: damaged checkpoint skipped; going on from {path.name}"
-        return Checkpoint(
-            checkpoint.step, checkpoint.tensors, checkpoint.state, checkpoint.path, warning
-        )
+        return replace(checkpoint, warning=skipped_warning(damaged, path))
     if damaged:
         raise InputError(f"{damaged[0]}: damaged, and no older checkpoint can be read; remove it")
     return None

@@ -73,7 +73,7 @@ def load_checkpoint(
             damaged.append(path)
             continue
         check_shapes(path, tensors, expected or {})
-        return Checkpoint(step, tensors, state, path, _warning(damaged, path))
+        return Checkpoint(step, tensors, state, path, skipped_warning(damaged, path))
     if damaged:
         raise InputError(
             f"{damaged[0]}: damaged, and no older checkpoint can be read; "
@@ -147,7 +147,8 @@ def _step(path: Path) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _warning(damaged: list[Path], used: Path) -> str | None:
+def skipped_warning(damaged: list[Path], used: Path) -> str | None:
+    """One line about newer checkpoints that could not be read, None where there were none."""
     if not damaged:
         return None
     names = ", ".join(str(path) for path in damaged)

@@ -41,7 +41,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class _PartLoss:
-    """Sums over a part that add up to those of the step."""
+    """Means over a part, and the samples that it took."""
 
     loss: Float[Tensor, ""]
     error: Float[Tensor, ""]

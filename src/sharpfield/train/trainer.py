@@ -161,7 +161,7 @@ class Trainer:
 
     def expected_shapes(self) -> dict[str, torch.Size]:
         """Shapes of the model's tensors in a checkpoint of this configuration."""
-        return {f"model/{name}": value.shape for name, value in self.model.state_dict().items()}
+        return self.model.checkpoint_shapes()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from ``checkpoint`` as if training had never stopped."""
