@@ -29,6 +29,7 @@ LEVELS = (
     {"evaluate"},
     {"export"},
     {"report"},
+    {"bench"},
     {"cli"},
     {"classic"},
     {"__main__"},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ActivationName = Literal["none", "relu", "sigmoid", "sigmoid1", "exp", "softplus"]
-BlurName = Literal["none", "rigid", "dynamic"]
+BlurName = Literal["none", "sparse", "rigid", "dynamic"]
 FidelityName = Literal["correct", "original"]
 FieldName = Literal["hashgrid", "mlp"]
 MotionsName = Literal["path", "network", "lens"]
@@ -93,9 +93,11 @@ class BlurConfig:
     """The blur model."""
 
     model: BlurName = "dynamic"
-    """none: plain NeRF. rigid: DP-NeRF's rigid kernel. dynamic: rigid, sized per pixel by a CNN."""
+    """none: plain NeRF. sparse: Deblur-NeRF's points in the image plane. rigid: DP-NeRF's rigid
+    kernel. dynamic: rigid, sized per pixel by a CNN."""
     motions: int = 8
-    """Rigid motions besides the origin ray, 1 or more. Time of rigid is proportional to it."""
+    """Rigid motions besides the origin ray, 1 or more; with sparse, points besides the first. Time
+    of rigid and of sparse is proportional to it."""
     motions_from: MotionsName = "path"
     """path: along a smooth camera path. network: each on its own, as in DP-NeRF. lens: points of
     an aperture, for defocus."""
@@ -155,6 +157,33 @@ class RigidNetworkConfig:
 
 
 @dataclass(frozen=True)
+class SparseConfig:
+    """Deblur-NeRF's kernel of points in the image plane (``blur.model`` sparse).
+
+    Of ``blur``, it heeds ``motions`` alone; the published kernel has 4.
+    """
+
+    window: float = 10.0
+    """A view's canonical points lie within this many pixels of the pixel, above 0."""
+    jitter: float = 0.15
+    """Standard deviation, in pixels, of the noise on the canonical points in training."""
+    embedding: int = 32
+    """Width of the code that describes a view, 0 at the start."""
+    point_octaves: int = 2
+    """Frequencies of the encoding of canonical points; 0: bare points."""
+    pixel_octaves: int = 2
+    """Frequencies of the encoding of the pixel's place in the photo; 0: the bare place."""
+    depth: int = 4
+    """Hidden layers of the network, 1 or more, before one more that sees its input again."""
+    width: int = 64
+    """Width of those layers."""
+    origin_scale: float = 0.01
+    """Scene units by which a ray's origin moves per unit of the network's output."""
+    alignment: float = 0.1
+    """Weight of the loss that holds the first point at the pixel, per pixel of distance."""
+
+
+@dataclass(frozen=True)
 class AdaptiveConfig:
     """DP-NeRF's adaptive weight proposal; it needs the field ``mlp`` and works in training only."""
 
@@ -187,8 +216,10 @@ class TrainConfig:
     but for adaptive weights of ``fidelity`` original, which normalise over a part."""
     time_budget: float = 0.0
     """Training seconds; 0: use ``steps``. Set-up, compilation and evaluation are not counted."""
+    ray_budget: int = 0
+    """Kernel rays to render in training, when there is no time budget; 0: use ``steps``."""
     steps: int = 2000
-    """Optimiser steps when there is no time budget."""
+    """Optimiser steps when there is no budget."""
     warmup: float = 0.15
     """Share of training as plain NeRF, before the kernel starts."""
     settle: float = 0.3
@@ -257,6 +288,8 @@ class Config:
     """Settings of the blur model."""
     rigid_network: RigidNetworkConfig = field(default_factory=RigidNetworkConfig)
     """Settings of DP-NeRF's motions."""
+    sparse: SparseConfig = field(default_factory=SparseConfig)
+    """Settings of Deblur-NeRF's kernel."""
     adaptive: AdaptiveConfig = field(default_factory=AdaptiveConfig)
     """Settings of the adaptive weight proposal."""
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -18,6 +18,7 @@ from sharpfield.blur.motions import Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
+from sharpfield.blur.sparse import SparseBlur
 from sharpfield.blur.tone import build_tone
 from sharpfield.config import Config, HashGridConfig
 from sharpfield.errors import InputError
@@ -28,7 +29,6 @@ from sharpfield.geometry.ndc import NdcCube, to_ndc
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
 from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.render.marching import MarchingRenderer
-from sharpfield.render.occupancy import OccupancyGrid
 from sharpfield.render.renderer import RayFeatures, Renderer
 from sharpfield.scene.scene import Scene
 
@@ -140,11 +140,11 @@ def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4
     camera = scene.views[0].camera
     if config.field_name == "mlp":
         span = None if config.scene.ndc else Span(NEAREST * scene.near, scene.far)
-        features = config.adaptive.enabled and config.blur.model != "none"
+        features = config.adaptive.enabled and config.blur.model in ("rigid", "dynamic")
         return HierarchicalRenderer(config.hierarchical, camera, span, features)
     cube = NdcCube.around(camera, poses, scene.near, scene.far)
     grid = config.render.grid
-    return MarchingRenderer(cube, OccupancyGrid((grid, grid, grid // 2)), config.render.steps)
+    return MarchingRenderer(cube, (grid, grid, grid // 2), config.render.steps)
 
 
 def sized_for(config: HashGridConfig, camera: Camera) -> HashGridConfig:
@@ -163,6 +163,8 @@ def build_blur(
     blur = config.blur
     if blur.model == "none":
         return NoBlur(poses, camera.height, camera.width)
+    if blur.model == "sparse":
+        return SparseBlur(poses, blur.motions, config.sparse, camera)
     motions: Motions
     if blur.motions_from == "network":
         network = config.rigid_network

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sharpfield.config import Config
 from sharpfield.errors import InputError
 
 PRESETS = ("fast", "default", "paper")
+
+BLURS: Mapping[str, tuple[str, ...]] = {
+    "none": ("blur.model=none",),
+    "sparse": ("blur.model=sparse", "blur.motions=4"),
+    "rigid": ("blur.model=rigid",),
+    "trajectory": (
+        "blur.model=rigid",
+        "blur.origin=false",
+        "blur.path_points=4",
+        "blur.freedom=0",
+        "blur.even_weights=true",
+    ),
+    "lens": ("blur.model=rigid", "blur.motions_from=lens"),
+    "dynamic": ("blur.model=dynamic",),
+}
+"""The settings of each named blur model. ``trajectory``: BAD-NeRF's virtual cameras, all alike, on
+a cubic curve. ``lens``: points of a thin lens, for defocus."""
+
+
+def blur_settings(name: str) -> tuple[str, ...]:
+    """The settings of the blur model ``name``. Raises ``InputError`` for an unknown one."""
+    if name not in BLURS:
+        raise InputError(f"--blur {name}: no such blur model; use {' or '.join(BLURS)}")
+    return BLURS[name]
 
 
 def preset(name: str) -> Config:

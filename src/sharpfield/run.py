@@ -14,8 +14,8 @@ from sharpfield.errors import InputError
 from sharpfield.geometry.camera import Camera
 from sharpfield.model import Model, RenderedView
 from sharpfield.scene.llff import read_llff
+from sharpfield.scene.made_scene import Truth, read_truth
 from sharpfield.scene.scene import Scene
-from sharpfield.scene.toy import Truth, read_truth
 from sharpfield.settings import from_dict
 from sharpfield.train.checkpoints import load_checkpoint
 from sharpfield.train.run_folder import read_run
@@ -62,7 +62,10 @@ class Run:
         return self.masks(view).sum(0)
 
     def motion_poses(self, view: int) -> Float[np.ndarray, "motions 3 4"]:
-        """Camera-to-world poses of a training view's motions; the first is the given pose."""
+        """Camera-to-world poses of a training view's motions; the first is the given pose.
+
+        With the blur model sparse, those at the photo's centre, and the first is only near it.
+        """
         return self._motion_poses[self._place[view]]
 
     def weights(self, view: int) -> Float[np.ndarray, " motions"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,8 @@ from sharpfield.blur.motions import RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
-from sharpfield.config import BlurConfig, FidelityName, RigidNetworkConfig
+from sharpfield.blur.sparse import SparseBlur
+from sharpfield.config import BlurConfig, FidelityName, RigidNetworkConfig, SparseConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.se3 import exponential
 
@@ -65,6 +68,12 @@ def photos() -> Tensor:
 
 def none() -> NoBlur:
     return NoBlur(given_poses(), CAMERA.height, CAMERA.width)
+
+
+def sparse(seed: int = 0, **changes: float) -> SparseBlur:
+    torch.manual_seed(seed)
+    given = SparseConfig(embedding=8, depth=2, width=16)
+    return SparseBlur(given_poses(), MOTIONS, replace(given, **changes), CAMERA)  # type: ignore[arg-type]
 
 
 def path_motions(seed: int = 0, **changes: float | str) -> RigidMotions:

@@ -64,10 +64,11 @@ class TestGradients:
 
     @pytest.mark.parametrize("size", [1.0, 3.0, RAYS])
     @pytest.mark.parametrize("phase", LEARNING)
-    def test_the_mask_loss_alone_reaches_every_layer(self, phase: Phase, size: float) -> None:
+    def test_the_own_loss_alone_reaches_every_layer(self, phase: Phase, size: float) -> None:
         model = wavering(size)
-        kernel = kernel_of(model, random_pixels(), phase)
-        model.mask_loss(kernel, random_colours(len(kernel.pixel))).backward()
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, phase)
+        model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))).backward()
         gradients = mask_gradients(model)
         assert all(gradient > 0 for gradient in gradients.values()), gradients
 
@@ -78,14 +79,15 @@ class TestGradients:
 
     @pytest.mark.parametrize(("size", "flat"), [(-1e4, False), (1e4, True)])
     def test_a_saturated_mask_is_still_called_back(self, size: float, flat: bool) -> None:
-        """However far the size ran away, the mask loss pulls it as hard as ever."""
+        """However far the size ran away, its own loss pulls it as hard as ever."""
         model = dynamic()
         force_size(model, size)
-        kernel = kernel_of(model, random_pixels(), HARD_LEARNING)
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, HARD_LEARNING)
         colours = random_colours(len(kernel.pixel))
         if flat:
             colours = torch.full_like(colours, 0.3)
-        model.mask_loss(kernel, colours).backward()
+        model.own_loss(kernel, pixels, colours).backward()
         bias = model.mask.head.bias
         assert bias is not None and bias.grad is not None
         pull = -float(bias.grad)
@@ -112,9 +114,10 @@ class TestNoNaN:
     def test_any_size(self, phase: Phase, size: float) -> None:
         model = dynamic()
         force_size(model, size)
-        kernel = kernel_of(model, random_pixels(), phase)
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, phase)
         colours = random_colours(len(kernel.pixel))
-        loss = photo_loss(kernel) + model.mask_loss(kernel, colours)
+        loss = photo_loss(kernel) + model.own_loss(kernel, pixels, colours)
         assert kernel.weights.isfinite().all() and loss.isfinite()
         if not loss.requires_grad:
             return
@@ -285,8 +288,9 @@ class TestLessons:
     def test_without_explored_pixels_there_is_no_lesson(self) -> None:
         model = dynamic()
         stir(model)
-        kernel = kernel_of(model, random_pixels(), HARD)
-        assert model.mask_loss(kernel, random_colours(len(kernel.pixel))) == 0
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, HARD)
+        assert model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))) == 0
 
     @pytest.mark.parametrize("start", [1.0, RAYS])
     def test_the_mask_learns_which_views_are_smeared(self, start: float) -> None:
@@ -300,7 +304,7 @@ class TestLessons:
             colours = random_colours(len(kernel.pixel))
             colours[~smeared[kernel.pixel]] = 0.4
             optimiser.zero_grad()
-            model.mask_loss(kernel, colours).backward()
+            model.own_loss(kernel, pixels, colours).backward()
             optimiser.step()
         counts = torch.bincount(kernel_of(model, pixels, HARD).pixel).float()
         assert counts[~smeared].mean() < 1.5

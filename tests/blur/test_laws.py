@@ -22,13 +22,16 @@ from tests.blur.models import (
     random_pixels,
     rigid,
     rigid_network,
+    sparse,
     stir,
     without_origin,
 )
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 
-MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_network]
+RIGID_MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_network]
+"""The same motions for all pixels of a view."""
+MODELS = [*RIGID_MODELS, sparse]
 
 
 def assert_same_kernel(ours: Kernel, theirs: Kernel) -> None:
@@ -73,13 +76,19 @@ class TestEveryModel:
         assert len((kernel.pixel * RAYS + kernel.motion).unique()) == len(kernel.pixel)
 
 
-@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize("build", RIGID_MODELS)
 def test_motion_zero_is_the_given_pose(build) -> None:
     model = build()
     stir(model)
     poses = model.motion_poses()
     torch.testing.assert_close(poses[:, 0], model.poses)
-    views, motions = poses.shape[:2]
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_every_motion_has_a_share(build) -> None:
+    model = build()
+    stir(model)
+    views, motions = model.motion_poses().shape[:2]
     weights = model.base_weights()
     assert weights.shape == (views, motions)
     torch.testing.assert_close(weights.sum(1), torch.ones(views))
@@ -97,7 +106,7 @@ def test_kernel_rays_carry_the_poses_and_weights_of_their_motions(build) -> None
     torch.testing.assert_close(kernel.weights, model.base_weights()[view, kernel.motion])
 
 
-@pytest.mark.parametrize("build", [rigid, rigid_network, dynamic, dynamic_network])
+@pytest.mark.parametrize("build", [sparse, rigid, rigid_network, dynamic, dynamic_network])
 def test_warm_up_is_plain_nerf(build) -> None:
     model = build()
     stir(model)
@@ -143,7 +152,7 @@ def test_only_the_origin_open_is_none(order: str, size: float) -> None:
 
 
 @pytest.mark.parametrize("phase", [FIRST, SOFT, HARD])
-@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize("build", RIGID_MODELS)
 def test_a_pixel_does_not_depend_on_the_rest_of_the_batch(build, phase: Phase) -> None:
     model = build()
     stir(model)
@@ -190,3 +199,13 @@ def test_masks_of_full_and_closed_kernels(size: float) -> None:
     assert (mask[0] == 1).all() and (mask[1:] == open_everywhere).all()
     assert (rigid().masks(2) == 1).all() and (none().masks(2) == 1).all()
     assert rigid().masks(2).shape == mask.shape and none().masks(2).shape == mask[:1].shape
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_a_kernel_without_chance_is_the_same_in_training(build) -> None:
+    """But for the jitter of sparse, which its own tests look at."""
+    model = build(jitter=0.0) if build is sparse else build()
+    stir(model)
+    pixels, generator = random_pixels(), torch.Generator().manual_seed(5)
+    ours = model.training_kernel(pixels, FIRST, generator)
+    assert_same_kernel(ours, kernel_of(model, pixels, FIRST))

@@ -44,7 +44,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
     ("options", "names"),
     [
         (["--blurr", "none"], ["--blurr", "--blur"]),
-        (["--blur", "nothing"], ["blur.model", "nothing", "dynamic"]),
+        (["--blur", "nothing"], ["--blur nothing", "dynamic"]),
         (["--preset", "slow"], ["--preset", "slow", "fast"]),
         (["--device", "tpu"], ["--device", "tpu", "cpu"]),
         (["--set", "blur.motion=3"], ["blur.motion", "blur.motions"]),

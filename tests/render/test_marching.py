@@ -8,7 +8,6 @@ from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
 from sharpfield.render.marching import MarchingRenderer
-from sharpfield.render.occupancy import OccupancyGrid
 
 CAMERA = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
 POSE = torch.eye(3, 4)
@@ -39,7 +38,7 @@ def rays() -> Rays:
 
 def make_renderer(grid: tuple[int, int, int] = (8, 8, 8)) -> MarchingRenderer:
     cube = NdcCube.around(CAMERA, POSE[None], near=1.5, far=6.0)
-    return MarchingRenderer(cube, OccupancyGrid(grid), STEPS)
+    return MarchingRenderer(cube, grid, STEPS)
 
 
 def test_a_wall_is_seen_where_it_stands() -> None:
@@ -87,6 +86,15 @@ def test_what_the_grid_knows_to_be_empty_is_not_sampled() -> None:
     assert half.samples == 24 * STEPS // 2
     torch.testing.assert_close(half.colour, everything.colour)
     torch.testing.assert_close(half.depth, everything.depth)
+
+
+def test_everything_is_sampled_until_it_was_looked_at_and_then_only_what_is_there() -> None:
+    renderer = make_renderer()
+    wall, generator = Wall(0.5), torch.Generator().manual_seed(0)
+    assert renderer(wall, rays(), None).samples == 24 * STEPS
+    for step in range(64):
+        renderer.refresh(wall, generator, step)
+    assert renderer(wall, rays(), None).samples < 24 * STEPS // 2
 
 
 def test_gradients_reach_the_rays() -> None:

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from sharpfield.errors import InputError
+from sharpfield.geometry.poses import llff_to_opengl
 from sharpfield.scene import toy
 from sharpfield.scene.llff import read_llff
-from sharpfield.scene.toy import ToySettings, make_toy_scene, read_truth
+from sharpfield.scene.made_scene import read_truth
+from sharpfield.scene.toy import ToySettings, make_toy_scene
 from sharpfield.scene.toy_camera import (
     displaced,
     sample_offsets,
@@ -133,7 +135,16 @@ def test_settings_are_kept_beside_the_photos(scene: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"exposures": 32}, {"hold": 1}, {"seed": -1}, {"shake_pixels": (9.0, 5.0)}, {"width": 8}],
+    [
+        {"exposures": 32},
+        {"hold": 1},
+        {"seed": -1},
+        {"shake_pixels": (9.0, 5.0)},
+        {"shake_pixels": (-1.0, 5.0)},
+        {"width": 8},
+        {"exposure": 0.0},
+        {"pose_noise": -0.1},
+    ],
 )
 def test_settings_out_of_range_are_named(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
@@ -196,6 +207,83 @@ def test_shake_is_centred_on_the_pose_and_stronger_on_one_side(kind: str) -> Non
     assert np.allclose(rotating.mean(axis=0), 0) and np.allclose(translating.mean(axis=0), 0)
     extent = smear(wall, CAMERA, AHEAD, displaced(AHEAD, 0.05 * rotating), Lens()).extent
     assert extent.max() > 3 * extent.min()
+
+
+def test_rotation_about_the_centre_blurs_in_proportion_to_the_radius() -> None:
+    shake = shake_twists(CAMERA, 65, "smooth", np.random.default_rng(2), "centre")
+    rotating = 0.05 * shake[0]
+    extent = smear(toy_world(0), CAMERA, AHEAD, displaced(AHEAD, rotating), Lens()).extent
+    rows, columns = np.indices(extent.shape) + 0.5
+    radius = np.hypot(columns - CAMERA.centre_x, rows - CAMERA.centre_y)
+    chord = 2 * np.sin(np.ptp(rotating[:, 2]) / 2)
+    assert np.allclose(extent, chord * radius, rtol=1e-4)
+    assert extent.max() > 1
+
+
+def test_translation_smears_near_things_several_times_as_far_as_the_wall() -> None:
+    translating = shake_twists(CAMERA, 33, "smooth", np.random.default_rng(4))[1]
+    path = displaced(AHEAD, 0.02 * translating)
+    for near, ratio in ((False, 2.4), (True, 4.5)):
+        seen = smear(toy_world(0, near), CAMERA, AHEAD, path, Lens())
+        front, wall = seen.depth < seen.depth.min() + 0.4, seen.depth > 7.8
+        assert front.sum() > 20
+        assert seen.extent[front].mean() > ratio * seen.extent[wall].mean()
+
+
+def test_near_things_are_in_every_view_and_nothing_else_changes() -> None:
+    bare, full = toy_world(3), toy_world(3, near=True)
+    assert np.array_equal(full.seed[: len(bare.seed)], bare.seed)
+    for pose in view_poses([i % 5 == 0 for i in range(20)], np.random.default_rng(3)):
+        depth = smear(full, CAMERA, pose, pose[None], Lens()).depth
+        assert depth.min() > 1 and 0.02 < (depth < 1.8).mean() < 0.2
+
+
+def _photos(root: Path) -> np.ndarray:
+    paths = sorted((root / "images").iterdir()) + sorted((root / "truth" / "sharp").iterdir())
+    return np.stack([np.asarray(Image.open(path)) for path in paths]).astype(float)
+
+
+def test_exposure_multiplies_linear_light_and_then_clips(scene: Path, tmp_path: Path) -> None:
+    make_toy_scene(tmp_path / "bright", replace(SMALL, exposure=2.0))
+    plain, bright = _photos(scene), _photos(tmp_path / "bright")
+    wanted = 255 * (2 * (plain / 255) ** 2.2) ** (1 / 2.2)
+    # Each photo is rounded, and doubling light stretches the first rounding.
+    assert np.abs(bright - wanted)[bright < 255].max() <= 0.5 + 0.5 * 2 ** (1 / 2.2) + 1e-9
+    assert wanted[bright == 255].min() > 253
+    assert 0.05 < (bright == 255).mean() < 0.4 and not (plain == 255).any()
+
+
+def test_noisy_poses_displace_blurred_photos_only(scene: Path, tmp_path: Path) -> None:
+    make_toy_scene(tmp_path / "noisy", replace(SMALL, pose_noise=0.2))
+    assert np.array_equal(_photos(scene), _photos(tmp_path / "noisy"))
+    exact, noisy = (
+        llff_to_opengl(np.load(root / "poses_bounds.npy")[:, :15].reshape(-1, 3, 5)[:, :, :4])
+        for root in (scene, tmp_path / "noisy")
+    )
+    truth = read_truth(tmp_path / "noisy")
+    assert truth is not None
+    world = toy_world(SMALL.seed)
+    moved = 0
+    for true, given, extent in zip(exact, noisy, truth.extent.values(), strict=True):
+        if extent.max() < 0.7:
+            assert np.array_equal(true, given)
+            continue
+        shift = smear(world, CAMERA, true, np.stack([true, given]), Lens()).extent
+        assert shift.mean() == pytest.approx(0.2 * extent.mean(), rel=1e-3)
+        moved += 1
+    assert moved == 3
+
+
+def test_still_camera_out_of_focus_blurs_by_depth_alone(tmp_path: Path) -> None:
+    settings = replace(SMALL, sharp_fraction=0.0, shake_pixels=(0.0, 0.0), defocus=0.15)
+    make_toy_scene(tmp_path / "scene", settings)
+    truth = read_truth(tmp_path / "scene")
+    assert truth is not None
+    assert np.ptp(truth.paths, axis=1).max() == 0
+    for view, extent in enumerate(truth.extent.values()):
+        assert (extent.max() == 0) if view % SMALL.hold == 0 else (extent.max() > 1)
+    differ = np.abs(np.subtract(*np.split(_photos(tmp_path / "scene"), 2))).max(axis=(1, 2, 3))
+    assert np.array_equal(differ > 20, [view % SMALL.hold != 0 for view in range(SMALL.views)])
 
 
 def test_displaced_is_the_group_exponential() -> None:

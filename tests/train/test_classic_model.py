@@ -25,7 +25,7 @@ from sharpfield.train.schedule import adaptive_share_at
 from sharpfield.train.trainer import Trainer
 
 CPU = torch.device("cpu")
-MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic")
+MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 
 
 def still_scene(root: Path) -> Scene:
@@ -92,7 +92,7 @@ class TestEveryModel:
         after = dict(trained(scene, config, STEPS).model.named_parameters())
         assert [name for name in before if torch.equal(before[name], after[name])] == []
         kinds = {name.split(".")[0] for name in before}
-        blur = set() if model == "none" else {"blur", "adaptive"}
+        blur = {"none": set(), "sparse": {"blur"}}.get(model, {"blur", "adaptive"})
         assert kinds == {"field", "tone"} | blur
 
     def test_pictures_do_not_depend_on_how_they_are_cut(
@@ -147,11 +147,15 @@ class TestBuilding:
         trainer = trained(small_scene(tmp_path), classic_config("dynamic", pixels=11), STEPS)
         assert trainer.progress.pixels == 11 * STEPS
 
-    def test_features_are_kept_for_a_kernel_only(self, tmp_path: Path) -> None:
+    def test_features_are_kept_for_rigid_kernels_only(self, tmp_path: Path) -> None:
         for name in MODELS:
             model = Model(small_scene(tmp_path), classic_config(name))
             assert isinstance(model.renderer, HierarchicalRenderer)
-            assert (model.adaptive is not None) == model.renderer.features == (name != "none")
+            assert (
+                (model.adaptive is not None)
+                == model.renderer.features
+                == (name in ("rigid", "dynamic"))
+            )
 
     def test_the_adaptive_weights_take_over(self) -> None:
         config = classic_config("rigid")

@@ -95,7 +95,7 @@ def test_even_kernels_are_cut_evenly() -> None:
 PIXELS = 24
 SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.5, learn_mask=True)
 SHARE = 0.3
-MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic")
+MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 FIELDS: tuple[FieldName, ...] = ("hashgrid", "mlp")
 MIXES = [(model, field) for model in MODELS for field in FIELDS]
 
@@ -196,7 +196,7 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
     """The step as its formula reads, in one graph from pixels to loss."""
     model, batch = copy.deepcopy(case.model), case.batch
     generator = torch.Generator().manual_seed(2)
-    kernel = model.blur.kernel(batch.pixels, phase)
+    kernel = model.blur.training_kernel(batch.pixels, phase, generator)
     draws = model.renderer.draws(len(kernel), generator)
     seen = model.renderer(model.field, model.kernel_rays(batch.pixels, kernel), draws)
 
@@ -215,9 +215,9 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
         assert seen.met is not None
         adapted = model.adaptive_weights(batch.pixels, kernel, seen.met)
         loss = (1 - SHARE) * loss + SHARE * distance(adapted, seen.colour)
-    mask = model.blur.mask_loss(kernel, seen.colour.detach())
-    (loss + mask).backward()
-    result = StepResult(error.item(), loss.item(), len(kernel), seen.samples, mask.item())
+    own = model.blur.own_loss(kernel, batch.pixels, seen.colour.detach())
+    (loss + own).backward()
+    result = StepResult(error.item(), loss.item(), len(kernel), seen.samples, own.item())
     return Gradients(result, gradients_of(model), state_of(model, generator))
 
 
@@ -243,7 +243,7 @@ class TestComputeGradients:
         whole = case.gradients(SOFT_LEARNING, 0, ALONE)
         every = dict(case.model.named_parameters())
         assert [n for n in every if n not in whole.named or not whole.named[n].any()] == []
-        assert (whole.result.mask_loss > 0) == (model == "dynamic")
+        assert (whole.result.own_loss > 0) == (model in ("sparse", "dynamic"))
         assert whole.result.loss > 0 and whole.result.error > 0
         kernel = case.model.blur.kernel(case.batch.pixels, SOFT_LEARNING)
         assert whole.result.rays == len(kernel) >= PIXELS
@@ -286,7 +286,7 @@ def assert_processes_add_up(case: Case, rays_at_once: int, processes: int) -> No
         sum(result.loss for result in results),
         whole.result.rays,
         sum(result.samples for result in results),
-        sum(result.mask_loss for result in results),
+        sum(result.own_loss for result in results),
     )
     assert_same_result(added, whole.result)
     assert results[0].samples < whole.result.samples

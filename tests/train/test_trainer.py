@@ -17,7 +17,7 @@ from sharpfield.train.schedule import phase_at, rate_at
 from sharpfield.train.trainer import Trainer
 
 CPU = torch.device("cpu")
-MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic")
+MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 
 
 def trained(scene: Scene, config: Config, steps: int) -> Trainer:
@@ -100,7 +100,7 @@ class TestSchedule:
         assert soft == sorted(soft, reverse=True) and len(set(soft)) == 4
 
     def test_only_dynamic_learns_a_mask(self) -> None:
-        for model in ("none", "rigid"):
+        for model in ("none", "sparse", "rigid"):
             config = small_config(model)
             assert not any(phase_at(s / STEPS, s, config).learn_mask for s in range(STEPS))
 
@@ -159,7 +159,7 @@ class TestEveryModel:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("model", ["rigid", "dynamic"])
+@pytest.mark.parametrize("model", ["sparse", "rigid", "dynamic"])
 def test_batches_of_real_size_are_bit_identical_too(tmp_path: Path, model: BlurName) -> None:
     """Large enough that torch adds up gradients on several threads."""
     scene, config = small_scene(tmp_path), small_config(model, steps=6, samples=80_000)
@@ -182,6 +182,17 @@ def test_training_fits_the_photos(tmp_path: Path) -> None:
     assert seen.colour.min() >= 0 and seen.colour.max() <= 1
     error = float(((seen.colour - scene.views[1].photo) ** 2).mean())
     assert error < 0.5 * float(np.var(scene.views[1].photo))
+
+
+def test_sparse_fits_the_photos_with_its_first_point_at_the_pixel(tmp_path: Path) -> None:
+    config = small_config("sparse", steps=60, samples=6000)
+    trainer = Trainer(small_scene(tmp_path), config, CPU)
+    results = [trainer.step() for _ in range(60)]
+    errors = [result.error for result in results]
+    assert np.mean(errors[-5:]) < 0.5 * np.mean(errors[:5])
+    opened = [result.own_loss for result in results if result.own_loss > 0]
+    assert 50 <= len(opened) < 60, "the warm-up has no points to hold"
+    assert np.mean(opened[-5:]) < 0.5 * np.mean(opened[:5])
 
 
 def test_held_out_photos_never_touch_training(tmp_path: Path) -> None:

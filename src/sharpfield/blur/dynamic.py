@@ -126,9 +126,15 @@ class DynamicBlur(RigidBlur):
             return self.poses.new_full((len(self.poses),), self._first_size())
         return self.sizes.clamp(1.0, self.rays).mean((1, 2))
 
-    def mask_loss(self, kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
+    def own_pixels(self, kernel: Kernel) -> int:
+        return 0 if kernel.exploration is None else len(kernel.exploration)
+
+    def own_loss(
+        self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, ""]:
+        """What the rays just rendered teach the mask."""
         if kernel.exploration is None:
-            return super().mask_loss(kernel, colours)
+            return super().own_loss(kernel, pixels, colours)
         wanted = self._wanted_sizes(kernel.exploration, colours)
         ladder = torch.arange(1, self.rays, device=wanted.device)
         logits = kernel.exploration.sizes[:, None] - ladder - 0.5

@@ -132,7 +132,10 @@ class BlurModel(nn.Module, ABC):
 
     @abstractmethod
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
-        """Camera-to-world pose of every motion of every view; motion 0 is the given pose."""
+        """Camera-to-world pose of every motion of every view; motion 0 is the given pose.
+
+        Of kernels that vary over the photo beyond their size, those at its centre.
+        """
 
     @abstractmethod
     def base_weights(self) -> Float[Tensor, "views motions"]:
@@ -142,6 +145,10 @@ class BlurModel(nn.Module, ABC):
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         """The kernel rays of ``pixels``; each pixel's rays do not depend on the other pixels."""
 
+    def training_kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
+        """The kernel of a training step, which may take random numbers from ``generator``."""
+        return self.kernel(pixels, phase)
+
     @abstractmethod
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         """The mask over a whole photo: gates in [0, 1] per motion; the origin's gate is 1."""
@@ -150,12 +157,22 @@ class BlurModel(nn.Module, ABC):
         """Expected kernel rays per pixel of each view."""
         return self.poses.new_ones(len(self.poses))
 
-    def mask_loss(self, kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
-        """What the mask is taught by the rays just rendered, beside the photo; zero by default.
+    def own_loss(
+        self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+    ) -> Float[Tensor, ""]:
+        """What the blur model asks for beside the photo; zero by default.
 
-        ``colours`` are linear and detached.
+        ``kernel`` is that of ``pixels``, or of a run of them; ``colours``, linear and detached,
+        are what its rays have just seen. A mean over ``own_pixels`` pixels.
         """
         return colours.new_zeros(())
+
+    def own_pixels(self, kernel: Kernel) -> int:
+        """How many of the kernel's pixels ``own_loss`` is a mean over.
+
+        By its share of them, the loss of a part adds to that of the whole.
+        """
+        return kernel.pixels
 
     def origin_kernel(self, pixels: Pixels) -> Kernel:
         """One ray per pixel, unmoved: plain NeRF."""

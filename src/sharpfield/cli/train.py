@@ -13,7 +13,7 @@ from sharpfield.cli.options import DeviceOption, find_device
 from sharpfield.cli.results import open_and_warn, write_results
 from sharpfield.config import Config
 from sharpfield.errors import InputError
-from sharpfield.presets import preset
+from sharpfield.presets import blur_settings, preset
 from sharpfield.run import read_scene
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
@@ -35,7 +35,11 @@ def train(
         ),
     ] = "default",
     blur: Annotated[
-        str | None, typer.Option(help="Blur model: none, rigid or dynamic (the default).")
+        str | None,
+        typer.Option(
+            help="Blur model: dynamic (the default), none, sparse, rigid, trajectory, or lens for "
+            "defocus."
+        ),
     ] = None,
     field: Annotated[
         str | None, typer.Option(help="Radiance field: hashgrid (fast) or mlp (classic).")
@@ -59,7 +63,6 @@ def train(
     if steps is not None and time_budget is not None:
         raise InputError("--steps and --time-budget: give one of the two")
     options = {
-        "blur.model": blur,
         "field_name": field,
         "scene.downscale": downscale,
         "train.steps": steps,
@@ -67,7 +70,8 @@ def train(
         "train.seed": seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    config = with_overrides(preset(preset_name), given + (overrides or []))
+    named = [] if blur is None else blur_settings(blur)
+    config = with_overrides(preset(preset_name), [*named, *given, *(overrides or [])])
     where = find_device(device)
     photos = read_scene(scene, config)
     with joined_group(where) as group:

@@ -15,8 +15,11 @@ from sharpfield.ops.march import march, sample_points
 from sharpfield.render.occupancy import OccupancyGrid
 from sharpfield.render.renderer import RayColours, Renderer
 
-OCCUPIED_ALPHA = 0.01
-"""A step through a cell counts when it would be at least this opaque."""
+OCCUPIED_ALPHA = 0.03
+"""A step through a cell counts when it would be at least this opaque: what is thinner is fog."""
+
+UNSEEN_ALPHA = 1.1 * OCCUPIED_ALPHA
+"""What a step through a cell counts for until its first update, which then may close it."""
 
 OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
@@ -26,10 +29,12 @@ OCCUPANCY_SLABS = 8
 class MarchingRenderer(Renderer):
     """March, evaluate the field where the occupancy grid is not empty, composite."""
 
-    def __init__(self, cube: NdcCube, occupancy: OccupancyGrid, steps: int) -> None:
+    def __init__(self, cube: NdcCube, cells: tuple[int, int, int], steps: int) -> None:
+        """``cells`` of the occupancy grid along each axis; ``steps`` per ray."""
         super().__init__()
         self.cube = cube
-        self.occupancy = occupancy
+        # No ray crosses the cube, which is 1 deep, in shorter steps than 1 / steps.
+        self.occupancy = OccupancyGrid(cells, UNSEEN_ALPHA * steps)
         self.steps = steps
 
     def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:

@@ -11,19 +11,19 @@ from sharpfield.fields.field import Field
 DECAY = 0.85
 """A cell forgets its highest density by this factor at each of its updates."""
 
-UNSEEN_DENSITY = 2.0
-"""What a cell holds before its first update: enough to be sampled, too little to be opaque."""
-
 
 class OccupancyGrid(nn.Module):
-    """Recent maximum of the density per cell (Mueller et al. 2022, appendix C)."""
+    """Recent maximum of the density per cell (Mueller et al. 2022, appendix C).
+
+    ``unseen_density`` is what a cell holds before its first update.
+    """
 
     density: Float[Tensor, "x y z"]
     next_slab: Int[Tensor, ""]
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], unseen_density: float) -> None:
         super().__init__()
-        self.register_buffer("density", torch.full(shape, UNSEEN_DENSITY))
+        self.register_buffer("density", torch.full(shape, unseen_density))
         self.register_buffer("next_slab", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()

@@ -18,6 +18,8 @@ def centre_displacements(
     """
     origin = motion_poses[0].astype(np.float64)
     point = origin[:, 3] - depth * origin[:, 2]
-    local = np.einsum("mji,mj->mi", motion_poses[..., :3], point - motion_poses[..., 3])
+    # Kernels of points in the image, and of lenses, shear: the transpose is no inverse.
+    away = point - motion_poses[..., 3]
+    local = np.linalg.solve(motion_poses[..., :3].astype(np.float64), away[..., None])[..., 0]
     focal = np.array([camera.focal_x, -camera.focal_y])
     return focal * local[:, :2] / -local[:, 2:]

@@ -1,45 +1,34 @@
-"""The toy scene: a procedural LLFF folder of unevenly blurred photos, with ground truth.
-
-Besides the ordinary LLFF files the folder holds ``truth/``: ``sharp/<name>.png`` (every view's
-sharp photo), ``extent/<name>.npy`` (float32 height x width, true blur extent in pixels),
-``paths.npy`` (views x exposures x 3 x 4, the camera-to-world poses during each exposure) and
-``settings.json``.
-"""
+"""The toy scene: a procedural made scene of unevenly blurred photos (see `scene.made_scene`)."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from io import BytesIO
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 
-from sharpfield import files
 from sharpfield.errors import InputError
-from sharpfield.scene.llff import write_llff
-from sharpfield.scene.photos import read_photos, resize_photo
+from sharpfield.scene.made_scene import Shot, make_scene
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import (
     PathKind,
+    Pivot,
     displaced,
     shake_twists,
     toy_camera,
     view_poses,
 )
-from sharpfield.scene.toy_render import Lens, Smear, expose, smear, to_display
+from sharpfield.scene.toy_render import Lens, expose, smear, to_display
 from sharpfield.scene.toy_world import World, toy_world
 
 _STATED_WIDTH = 192
 """The photo width, in pixels, for which `ToySettings.shake_pixels` is stated."""
 _SHARP_PIXELS = (0.1, 0.6)
 _FOCUS_DEPTHS = (3.0, 7.5)
-_SETTINGS = Path("truth", "settings.json")
+_GENERATOR = 1
+"""Version of the generator; raise it when the same settings come to give other photos."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +50,36 @@ class ToySettings:
     sharp_fraction: float = 0.2
     """Share of the training photos, in [0, 1], whose extent stays below 0.7 pixels."""
     shake_pixels: tuple[float, float] = (5.0, 18.0)
-    """Range of the largest motion extent within a blurred photo, in pixels of a photo 192 wide."""
+    """Range of the largest motion extent within a blurred photo, in pixels of a photo 192 wide.
+
+    (0, 0) keeps the camera still, for photos that only `defocus` blurs.
+    """
     rotation_share: float = 0.5
     """Share of the shake, in [0, 1], that is rotation; the rest is translation, with parallax."""
     path: PathKind = "smooth"
     """Shape of the shake: "smooth" (a bent sweep) or "jagged" (a walk with sudden turns)."""
+    pivot: Pivot = "border"
+    """Where the axis of the shake's rotation pierces the photo, and its blur vanishes: near a
+    random place of the "border", or in the "centre", so that blur grows towards the corners."""
+    near: bool = False
+    """Whether thin things at depths 1.2 to 1.6 stand before the others (2.9 to 8), so that a
+    translating camera smears them about five times as far as the wall."""
     defocus: float = 0.0
     """Lens radius in scene units for blurred photos, each focused at random; 0 is a pinhole."""
+    exposure: float = 1.0
+    """Factor on linear light in every photo and true sharp photo, above 0 and at most 10.
+
+    Values above 1 overexpose. Light is clipped after the shutter integral, as in a sensor: a
+    smeared highlight may stay below the clip and does not average as display colours say. 2
+    clips some channel in a third of the pixels and every channel in an eighth of them.
+    """
+    pose_noise: float = 0.0
+    """Error of the poses given for blurred photos, in [0, 1]: how many pixels it moves the photo's
+    content per pixel of true blur extent, both in the mean over the photo.
+
+    Structure from motion localises smeared features badly and sharp ones well, so sharp and
+    held-out photos keep their exact poses. Photos and truth do not depend on it.
+    """
 
     def __post_init__(self) -> None:
         """Raises InputError for a value outside the range that its field states."""
@@ -80,76 +92,20 @@ class ToySettings:
         _check(self, "sharp_fraction", 0 <= self.sharp_fraction <= 1, "give 0 to 1")
         _check(self, "rotation_share", 0 <= self.rotation_share <= 1, "give 0 to 1")
         _check(self, "defocus", 0 <= self.defocus <= 0.2, "give 0 to 0.2")
+        _check(self, "exposure", 0 < self.exposure <= 10, "give above 0 to 10")
+        _check(self, "pose_noise", 0 <= self.pose_noise <= 1, "give 0 to 1")
         low, high = self.shake_pixels
-        _check(self, "shake_pixels", 0 < low <= high <= 60, "give 0 < low <= high <= 60")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Ground truth of a toy scene."""
-
-    sharp: Mapping[str, Float[np.ndarray, "height width 3"]]
-    """Sharp photos at the given poses by photo name, display colours in [0, 1]."""
-    extent: Mapping[str, Float[np.ndarray, "height width"]]
-    """By the photo's stem, true blur extent in pixels: the length of each pixel's smear."""
-    paths: Float[np.ndarray, "views exposures 3 4"]
-    """Camera-to-world poses during each exposure, in the units of the LLFF files."""
-
-
-@dataclass(frozen=True)
-class _Shot:
-    """One finished view."""
-
-    photo: UInt8[np.ndarray, "height width 3"]
-    sharp: UInt8[np.ndarray, "height width 3"]
-    smear: Smear
-    pose: Float[np.ndarray, "3 4"]
-    path: Float[np.ndarray, "exposures 3 4"]
+        _check(self, "shake_pixels", 0 <= low <= high <= 60, "give 0 <= low <= high <= 60")
 
 
 def make_toy_scene(root: Path, settings: ToySettings) -> None:
     """Write the toy scene to ``root``, whole or not at all; a folder that holds it is reused.
 
-    Raises InputError where ``root`` holds anything else, and where it cannot be written.
+    Raises InputError as `made_scene.make_scene` does.
     """
-    root = root.resolve()
-    wanted = files.to_json(asdict(settings))
-    if _present_settings(root) == wanted:
-        return
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(
-            f"{root}: holds something other than this toy scene; remove it or choose another folder"
-        )
-    with files.explaining(root):
-        root.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-        try:
-            making.chmod(0o755)
-            _write(making, settings, _shoot(settings))
-            files.write_json(making / _SETTINGS, wanted)
-            making.replace(root)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-
-
-def read_truth(root: Path, downscale: int = 1) -> Truth | None:
-    """The ground truth in a toy scene's folder, or None for a folder without any.
-
-    ``downscale`` averages photos and extents over blocks as the scene readers do; extents are
-    then in pixels of the smaller photos. Raises InputError for damaged files.
-    """
-    truth = root / _SETTINGS.parent
-    if not (root / _SETTINGS).is_file():
-        return None
-    paths = sorted((truth / "sharp").glob("*.png"))
-    photos = read_photos(paths, downscale)
-    extent = {}
-    for path, photo in zip(paths, photos, strict=True):
-        full = np.repeat(_load(truth / "extent" / f"{path.stem}.npy")[..., None], 3, axis=-1)
-        small = resize_photo(full, photo.shape[1], photo.shape[0])[..., 0]
-        extent[path.stem] = small / np.float32(downscale)
-    sharp = dict(zip([path.name for path in paths], photos, strict=True))
-    return Truth(sharp, extent, _load(truth / "paths.npy"))
+    camera = toy_camera(settings.width, settings.height)
+    recipe = {"kind": "toy", "generator": _GENERATOR, **asdict(settings)}
+    make_scene(root, recipe, settings.hold, camera, lambda: _shoot(settings))
 
 
 def _check(settings: ToySettings, name: str, valid: bool, advice: str) -> None:
@@ -157,60 +113,74 @@ def _check(settings: ToySettings, name: str, valid: bool, advice: str) -> None:
         raise InputError(f"toy scene: {name} {getattr(settings, name)} is out of range; {advice}")
 
 
-def _present_settings(root: Path) -> object:
-    try:
-        return json.loads((root / _SETTINGS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+@dataclass(frozen=True)
+class _Blur:
+    """What blurs one view."""
+
+    pixels: float = 0.0
+    """Its largest motion extent."""
+    strong: bool = False
+    """Whether it is more than the slight motion of a sharp photo."""
 
 
-def _load(path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: damaged ({reason}); remove the toy scene and make it again"
-        ) from None
-    return array
-
-
-def _shoot(settings: ToySettings) -> list[_Shot]:
+def _shoot(settings: ToySettings) -> list[Shot]:
     generator = np.random.default_rng(settings.seed)
-    world = toy_world(settings.seed)
+    # Its own generator, so that photos do not depend on the noise of the poses.
+    noise = np.random.default_rng([settings.seed, 1])
+    world = toy_world(settings.seed, settings.near)
     camera = toy_camera(settings.width, settings.height)
     held_out = [view % settings.hold == 0 for view in range(settings.views)]
     poses = view_poses(held_out, generator)
     shots = []
-    for pose, pixels in zip(poses, _extents(settings, held_out, generator), strict=True):
-        lens = Lens()
-        twists = np.zeros((settings.exposures, 6))
-        if pixels > 0:
-            twists = _shake(world, camera, pose, pixels, settings, generator)
-        if pixels > _SHARP_PIXELS[1]:
-            near, far = 1 / np.array(_FOCUS_DEPTHS)
-            lens = Lens(settings.defocus, float(1 / generator.uniform(far, near)))
-        path = displaced(pose, twists)
-        still = np.repeat(pose[None], settings.exposures, axis=0)
-        sharp = to_display(expose(world, camera, still, Lens()))
-        photo = to_display(expose(world, camera, path, lens)) if pixels > 0 else sharp
-        shots.append(_Shot(photo, sharp, smear(world, camera, pose, path, lens), pose, path))
+    for pose, blur in zip(poses, _blurs(settings, held_out, generator), strict=True):
+        shot = _shot(world, camera, pose, blur, settings, generator)
+        pixels = settings.pose_noise * float(shot.extent.mean())
+        if blur.strong and pixels > 0:
+            shot = replace(shot, given_pose=_misplaced(world, camera, pose, pixels, noise))
+        shots.append(shot)
     return shots
 
 
-def _extents(
+def _shot(
+    world: World,
+    camera: Camera,
+    pose: Float[np.ndarray, "3 4"],
+    blur: _Blur,
+    settings: ToySettings,
+    generator: np.random.Generator,
+) -> Shot:
+    lens = Lens()
+    twists = np.zeros((settings.exposures, 6))
+    if blur.pixels > 0:
+        twists = _shake(world, camera, pose, blur.pixels, settings, generator)
+    if blur.strong:
+        near, far = 1 / np.array(_FOCUS_DEPTHS)
+        lens = Lens(settings.defocus, float(1 / generator.uniform(far, near)))
+    path = displaced(pose, twists)
+    still = np.repeat(pose[None], settings.exposures, axis=0)
+    sharp = to_display(settings.exposure * expose(world, camera, still, Lens()))
+    photo = sharp
+    if blur.pixels > 0 or lens.aperture > 0:
+        photo = to_display(settings.exposure * expose(world, camera, path, lens))
+    seen = smear(world, camera, pose, path, lens)
+    return Shot(photo, sharp, seen.extent, seen.depth, pose, path, given_pose=pose)
+
+
+def _blurs(
     settings: ToySettings, held_out: list[bool], generator: np.random.Generator
-) -> Float[np.ndarray, " views"]:
-    """The largest motion extent of each view in pixels; 0 for held-out views."""
+) -> list[_Blur]:
+    """The blur of each view; none for held-out views."""
     training = generator.permutation(np.flatnonzero(~np.array(held_out)))
     sharp, blurred = np.split(training, [round(settings.sharp_fraction * len(training))])
-    extents = np.zeros(settings.views)
-    extents[sharp] = generator.uniform(*_SHARP_PIXELS, len(sharp))
+    blurs = [_Blur()] * settings.views
+    for view, pixels in zip(sharp, generator.uniform(*_SHARP_PIXELS, len(sharp)), strict=True):
+        blurs[view] = _Blur(float(pixels))
     # One draw from each equal slice of the range: every seed has mild and severe blur.
     low, high = np.array(settings.shake_pixels) * settings.width / _STATED_WIDTH
     places = (np.arange(len(blurred)) + generator.random(len(blurred))) / max(len(blurred), 1)
-    extents[blurred] = low + (high - low) * places
-    return extents
+    for view, pixels in zip(blurred, low + (high - low) * places, strict=True):
+        blurs[view] = _Blur(float(pixels), strong=True)
+    return blurs
 
 
 def _shake(
@@ -229,40 +199,39 @@ def _shake(
 
     scale = max(1, camera.width // 96)
     small = camera.scaled(camera.width // scale, camera.height // scale)
-    shake = shake_twists(camera, settings.exposures, settings.path, generator)
-    # Extents grow almost in proportion to small twists, so a few corrections suffice.
-    rotating, translating = (1e-3 * half / largest(1e-3 * half) for half in shake)
-    share = settings.rotation_share
-    twists = share * rotating + (1 - share) * translating
+    shake = shake_twists(camera, settings.exposures, settings.path, generator, settings.pivot)
+    return _sized(*shake, settings.rotation_share, pixels, largest)
+
+
+def _misplaced(
+    world: World,
+    camera: Camera,
+    pose: Float[np.ndarray, "3 4"],
+    pixels: float,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "3 4"]:
+    """``pose`` with a random error, half turn, half shift, that moves pixels by ``pixels``."""
+
+    def mean(twists: Float[np.ndarray, "1 6"]) -> float:
+        both = np.concatenate([pose[None], displaced(pose, twists)])
+        return float(smear(world, camera, pose, both, Lens()).extent.mean())
+
+    turn, shift = np.zeros((2, 1, 6))
+    turn[:, :3], shift[:, 3:] = generator.normal(size=(2, 3))
+    return displaced(pose, _sized(turn, shift, 0.5, pixels, mean))[0]
+
+
+def _sized(
+    rotating: Float[np.ndarray, "exposures 6"],
+    translating: Float[np.ndarray, "exposures 6"],
+    rotation_share: float,
+    pixels: float,
+    measure: Callable[[Float[np.ndarray, "exposures 6"]], float],
+) -> Float[np.ndarray, "exposures 6"]:
+    """Both halves of a motion mixed, so large that ``measure`` finds ``pixels``."""
+    rotating, translating = (1e-3 * half / measure(1e-3 * half) for half in (rotating, translating))
+    twists = rotation_share * rotating + (1 - rotation_share) * translating
+    # Displacements grow almost in proportion to small twists, so a few corrections suffice.
     for _ in range(4):
-        twists = twists * (pixels / largest(twists))
+        twists = twists * (pixels / measure(twists))
     return twists
-
-
-def _write(root: Path, settings: ToySettings, shots: list[_Shot]) -> None:
-    names = [f"{view:03d}.png" for view in range(settings.views)]
-    poses = np.stack([shot.pose for shot in shots])
-    write_llff(
-        root,
-        [shot.photo for shot in shots],
-        names,
-        poses,
-        toy_camera(settings.width, settings.height),
-        np.array([shot.smear.depth.min() for shot in shots], float),
-        np.array([shot.smear.depth.max() for shot in shots], float),
-        settings.hold,
-        folder="images",
-    )
-    for name, shot in zip(names, shots, strict=True):
-        png = BytesIO()
-        Image.fromarray(shot.sharp).save(png, format="png")
-        files.write_bytes(root / "truth" / "sharp" / name, png.getvalue())
-        extent = (root / "truth" / "extent" / name).with_suffix(".npy")
-        files.write_bytes(extent, _npy(shot.smear.extent))
-    files.write_bytes(root / "truth" / "paths.npy", _npy(np.stack([s.path for s in shots])))
-
-
-def _npy(array: np.ndarray) -> bytes:
-    data = BytesIO()
-    np.save(data, array)
-    return data.getvalue()

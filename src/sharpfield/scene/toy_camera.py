@@ -15,6 +15,7 @@ WINDOW = (0.6, 0.4)
 _AIM = np.array([0.0, -0.15, -5.5])
 
 PathKind = Literal["smooth", "jagged"]
+Pivot = Literal["border", "centre"]
 
 
 def toy_camera(width: int, height: int) -> Camera:
@@ -47,17 +48,21 @@ def shake_twists(
     exposures: int,
     kind: PathKind,
     generator: np.random.Generator,
+    pivot: Pivot = "border",
 ) -> tuple[Float[np.ndarray, "exposures 6"], Float[np.ndarray, "exposures 6"]]:
     """A random camera shake as twists (rotation, translation) in camera axes, of arbitrary size.
 
     Returns its rotating and its translating half; each has mean zero over the exposure. The
-    rotation is about an axis that pierces the photo near its border, so its blur vanishes there
-    and grows towards the other side.
+    rotation's axis pierces the photo at ``pivot``, where its blur vanishes: near a random place
+    of the border, so that blur grows towards the other side, or exactly in the centre, so that
+    it grows with the distance from there.
     """
     curve = _smooth_curve if kind == "smooth" else _jagged_curve
     angle = generator.uniform(0, 2 * np.pi)
-    pivot_x = camera.centre_x + 0.5 * camera.width * np.cos(angle)
-    pivot_y = camera.centre_y + 0.5 * camera.height * np.sin(angle)
+    pivot_x, pivot_y = camera.centre_x, camera.centre_y
+    if pivot == "border":
+        pivot_x += 0.5 * camera.width * np.cos(angle)
+        pivot_y += 0.5 * camera.height * np.sin(angle)
     axis = np.array(
         [
             (pivot_x - camera.centre_x) / camera.focal_x,
@@ -67,8 +72,9 @@ def shake_twists(
     )
     rotating, translating = np.zeros((2, exposures, 6))
     rotating[:, :3] = curve(exposures, 1, generator) * axis / np.linalg.norm(axis)
-    # A little yaw and pitch, so that the pivot itself is not perfectly still.
-    rotating[:, :2] += 0.05 * curve(exposures, 2, generator)
+    if pivot == "border":
+        # A little yaw and pitch, so that the pivot itself is not perfectly still.
+        rotating[:, :2] += 0.05 * curve(exposures, 2, generator)
     translating[:, 3:] = curve(exposures, 3, generator) * (1.0, 0.8, 0.4)
     return rotating, translating
 

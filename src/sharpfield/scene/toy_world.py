@@ -1,7 +1,7 @@
 """The world of the toy scene: textured spheres and boxes, and where they stand.
 
 World axes are those of a camera that looks straight ahead: x right, y up, z back, so content
-lies at z = -2.3 .. -8. Lengths are in scene units.
+lies at z = -2.9 .. -8, or from -1.2 on where near things are wanted. Lengths are in scene units.
 """
 
 from __future__ import annotations
@@ -282,6 +282,54 @@ def _fence() -> list[Thing]:
     return slats + rails
 
 
-def toy_world(seed: int) -> World:
-    """The world that the toy scene shows: a room corner with things at depths 2.9 to 8."""
-    return build_world(_room() + _things() + _fence(), seed)
+def _near_things() -> list[Thing]:
+    """Thin things close to the cameras, within every camera's view."""
+    leaf, bark = ("4d8b3f", "a9c46c", "2c5530"), ("efe3c8", "b5502f", "3b3a4a")
+    blades = [
+        Thing(
+            BOX,
+            (x, -0.42 + lift, -1.3 - 0.3 * lift),
+            (0.2, 0.016, 0.008),
+            Pattern.WOOD,
+            0.02,
+            leaf,
+            turn=(0, 0, 90 + lean),
+        )
+        for x, lift, lean in (
+            (-0.2, 0.0, 14),
+            (-0.11, 0.07, 3),
+            (-0.02, 0.02, -11),
+            (0.13, 0.05, 8),
+            (0.21, -0.02, -6),
+        )
+    ]
+    return [
+        *blades,
+        Thing(
+            BOX,
+            (-0.46, 0.0, -1.55),
+            (0.033, 0.9, 0.033),
+            Pattern.STRIPES,
+            0.024,
+            bark,
+            turn=(0, 30, 7),
+        ),
+        Thing(
+            SPHERE,
+            (0.4, 0.22, -1.42),
+            (0.1,) * 3,
+            Pattern.MOSAIC,
+            0.021,
+            ("e07a3f", "f4e3b2", "3f7d8c"),
+            turn=(10, 20, 0),
+        ),
+        Thing(BOX, (0.4, 0.82, -1.42), (0.008, 0.5, 0.008), Pattern.STRIPES, 0.021, bark),
+    ]
+
+
+def toy_world(seed: int, near: bool = False) -> World:
+    """The world that the toy scene shows: a room corner with things at depths 2.9 to 8.
+
+    ``near`` adds a few at depths 1.2 to 1.6.
+    """
+    return build_world(_room() + _things() + _fence() + (_near_things() if near else []), seed)

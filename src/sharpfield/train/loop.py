@@ -26,7 +26,13 @@ from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Progress, Trainer
 
 MAY_CHANGE = frozenset(
-    {"train.steps", "train.time_budget", "train.log_every", "train.checkpoint_every"}
+    {
+        "train.steps",
+        "train.time_budget",
+        "train.ray_budget",
+        "train.log_every",
+        "train.checkpoint_every",
+    }
 )
 """Settings that a resumed run may change; schedules then follow the new length."""
 

@@ -30,13 +30,16 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured: mean squared display error, whole loss, rays, samples, mask loss."""
+    """What a step measured.
+
+    Mean squared display error, the loss by the photos, rays, samples, the blur model's own loss.
+    """
 
     error: float
     loss: float
     rays: int
     samples: int
-    mask_loss: float
+    own_loss: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class _PartLoss:
 
     loss: Float[Tensor, ""]
     error: Float[Tensor, ""]
-    mask: Float[Tensor, ""]
+    own: Float[Tensor, ""]
     samples: int
 
 
@@ -61,9 +64,10 @@ def compute_gradients(
     The parts, and the processes that share them, change the result by rounding only: the kernel
     and all random numbers belong to the whole step.
     """
-    kernel = model.blur.kernel(batch.pixels, settings.phase)
+    kernel = model.blur.training_kernel(batch.pixels, settings.phase, generator)
     draws = model.renderer.draws(len(kernel), generator)
     cut = kernel.cut()
+    own_pixels = max(1, model.blur.own_pixels(cut))
     parts = cut_into_parts(cut, settings.rays_at_once, group.size)
     sums = torch.zeros(4, dtype=torch.float64)
     for number in group.mine(len(parts)):
@@ -73,18 +77,16 @@ def compute_gradients(
         part = cut if len(parts) == 1 else cut.part(rays, pixels)
         result = _part_loss(model, part, batch[pixels], draws[rays], settings)
         share = part.pixels / cut.pixels
-        taught = 0.0
-        if part.exploration is not None and cut.exploration is not None:
-            taught = len(part.exploration) / len(cut.exploration)
-        (share * result.loss + taught * result.mask).backward()
+        own_share = model.blur.own_pixels(part) / own_pixels
+        (share * result.loss + own_share * result.own).backward()
         sums[0] += share * result.error.item()
         sums[1] += share * result.loss.item()
-        sums[2] += taught * result.mask.item()
+        sums[2] += own_share * result.own.item()
         sums[3] += result.samples
     kernel.carry_back(cut)
     group.add_gradients(model.parameters())
-    error, loss, mask, samples = group.total(sums.to(batch.colours.device)).tolist()
-    return StepResult(error, loss, len(kernel), round(samples), mask)
+    error, loss, own, samples = group.total(sums.to(batch.colours.device)).tolist()
+    return StepResult(error, loss, len(kernel), round(samples), own)
 
 
 def _part_loss(
@@ -112,5 +114,5 @@ def _part_loss(
         adapted = photo_error(proposed, rendered.colour)
         share = settings.adaptive_share
         loss = loss + adapted if share is None else (1.0 - share) * loss + share * adapted
-    mask = model.blur.mask_loss(kernel, rendered.colour.detach())
-    return _PartLoss(loss, error.detach(), mask, rendered.samples)
+    own = model.blur.own_loss(kernel, batch.pixels, rendered.colour.detach())
+    return _PartLoss(loss, error.detach(), own, rendered.samples)

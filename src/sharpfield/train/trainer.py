@@ -70,11 +70,13 @@ class Trainer:
 
     @property
     def share_done(self) -> float:
-        """Progress in [0, 1]: of the time budget, or of the steps."""
-        budget = self.config.train.time_budget
-        if budget > 0:
-            return min(1.0, self.progress.seconds / budget)
-        return min(1.0, self.progress.step / max(1, self.config.train.steps))
+        """Progress in [0, 1]: of the time budget, the ray budget, or the steps."""
+        train, progress = self.config.train, self.progress
+        if train.time_budget > 0:
+            return min(1.0, progress.seconds / train.time_budget)
+        if train.ray_budget > 0:
+            return min(1.0, progress.rays / train.ray_budget)
+        return min(1.0, progress.step / max(1, train.steps))
 
     def compile(self) -> None:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
@@ -116,7 +118,7 @@ class Trainer:
             return self.config.train.pixels
         blur = self.config.blur
         size = self.progress.kernel_size
-        if not phase.mask_open:
+        if phase.learn_mask or not phase.mask_open:  # views are drawn evenly
             size = float(self.model.blur.costs(phase).mean())
         if phase.learn_mask:
             size += blur.mask_exploration * (blur.motions + 1 - size)
