@@ -17,7 +17,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from run import BLURBALL
 
 from sharpfield.classic.options import parse_options
 from sharpfield.classic.translate import to_config
@@ -29,6 +28,7 @@ from sharpfield.train.memory_plan import ALL_OPEN, MemoryPlan, plan_memory
 from sharpfield.train.trainer import Trainer
 
 HERE = Path(__file__).parent
+BLURBALL = HERE.parents[1] / "shared" / "data" / "blurball"
 CONFIG = HERE.parent / "configs" / "blurball" / "tx_blurball_dpnerf.txt"
 LIMIT = 4 * 2**30
 ORIGINAL_MIB_PER_RAY = 4.68

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import sharpfield
-from sharpfield.cli import demo, evaluate, exports, train
+from sharpfield.cli import bench, demo, evaluate, exports, train
 from sharpfield.cli.outcome import exit_code
 from sharpfield.errors import InputError
 
@@ -30,6 +30,7 @@ app.command()(exports.restore)
 app.command()(exports.render)
 app.command()(exports.kernels)
 app.command()(exports.report)
+app.command()(bench.bench)
 
 
 def _version(wanted: bool | None) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sharpfield.train.loop import Observer
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Trainer
 
@@ -52,6 +53,35 @@ def training(label: str) -> Iterator[TrainingBar]:
     """A bar over training."""
     with _bar() as bar:
         yield TrainingBar(bar, label)
+
+
+class RowsBar:
+    """A bar over the rows of a benchmark, which moves while they train."""
+
+    def __init__(self, bar: Progress, rows: int) -> None:
+        self._bar, self._done = bar, 0
+        self._task = bar.add_task("rows", total=rows)
+
+    def observer(self, row: object) -> Observer:
+        """The observer of the training of ``row``."""
+
+        def observe(trainer: Trainer, result: StepResult) -> None:
+            completed = self._done + trainer.share_done
+            self._bar.update(self._task, completed=completed, description=str(row))
+
+        return observe
+
+    def finish_row(self) -> None:
+        """A row is done."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+
+
+@contextmanager
+def rows_bar(rows: int) -> Iterator[RowsBar]:
+    """A bar over the rows of a benchmark."""
+    with _bar() as bar:
+        yield RowsBar(bar, rows)
 
 
 def _counter(bar: Progress, label: str) -> Callable[[int, int], None]:

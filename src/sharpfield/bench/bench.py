@@ -1,0 +1,144 @@
+"""Run a benchmark's rows one after the other, or spread over machines, and keep the tables."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sharpfield.bench.pictures import PictureFolder, write_sheets
+from sharpfield.bench.rows import Row, RowFolder
+from sharpfield.bench.runner import Outcome, Place, run_row
+from sharpfield.bench.suite import RowKey, Suite
+from sharpfield.bench.table import suite_tables
+from sharpfield.errors import InputError
+from sharpfield.files import write_text
+from sharpfield.train.loop import Observer
+
+MOST_SEEDS = 10
+"""Seeds from 0 up to this are looked for when a table is made."""
+
+Execute = Callable[[Suite, Sequence[RowKey], Place], Iterator[tuple[RowKey, Outcome]]]
+"""Trains rows, in any order."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder of results: ``rows/``, ``pictures/<suite>/`` and the tables in ``RESULTS.md``.
+
+    The pictures of single rows stay in ``tiles``. The tables are those of ``suites``.
+    """
+
+    folder: Path
+    tiles: Path
+    suites: tuple[Suite, ...]
+
+    @property
+    def rows(self) -> RowFolder:
+        """The rows."""
+        return RowFolder(self.folder / "rows")
+
+    def missing(self, suite: Suite, keys: Sequence[RowKey]) -> list[RowKey]:
+        """The rows of ``keys`` that are still to be trained."""
+        return [key for key in keys if self.rows.read(suite, key) is None]
+
+    def keep(self, suite: Suite, key: RowKey, outcome: Outcome) -> Row:
+        """Keep what a row came to, except failures that another try may not have."""
+        row = Row(key, outcome.numbers, outcome.failure)
+        PictureFolder(self.tiles).write(key, outcome.pictures)
+        if outcome.failure is None or outcome.lasting:
+            self.rows.write(suite, row)
+        return row
+
+    def write_tables(self, suite: Suite, failed: Sequence[Row] = ()) -> None:
+        """Make ``RESULTS.md`` of all rows there are, and the sheets of ``suite``.
+
+        ``failed`` are rows of ``suite`` that failed just now and were not kept.
+        """
+        parts = ["# Results\n\nMade by `sharpfield bench` from the rows beside it; do not edit.\n"]
+        for each in self.suites:
+            rows = self.rows.read_all(each, each.keys(seeds=range(MOST_SEEDS)))
+            if each.name == suite.name:
+                pictures = PictureFolder(self.tiles)
+                write_sheets(each, rows, pictures, self.folder / "pictures" / each.name)
+                rows += [row for row in failed if row not in rows]
+            if rows:
+                parts.append(suite_tables(each, rows))
+        write_text(self.folder / "RESULTS.md", "\n".join(parts))
+
+
+def run_missing(
+    suite: Suite,
+    keys: Sequence[RowKey],
+    place: Place,
+    results: Results,
+    execute: Execute,
+    tell: Callable[[Row], None],
+) -> None:
+    """Train the rows of ``keys`` that are missing; the tables are made anew after each of them."""
+    failed = []
+    for key, outcome in execute(suite, results.missing(suite, keys), place):
+        row = results.keep(suite, key, outcome)
+        if outcome.failure is not None and not outcome.lasting:
+            failed.append(row)
+        tell(row)
+        results.write_tables(suite, failed)
+    results.write_tables(suite, failed)
+
+
+def one_by_one(observe: Callable[[RowKey], Observer]) -> Execute:
+    """Train in this process; ``observe`` gives a row its observer."""
+
+    def execute(
+        suite: Suite, keys: Sequence[RowKey], place: Place
+    ) -> Iterator[tuple[RowKey, Outcome]]:
+        for key in keys:
+            yield key, run_row(suite, key, place, observe(key))
+
+    return execute
+
+
+def spread_by_ray(
+    suite: Suite, keys: Sequence[RowKey], place: Place
+) -> Iterator[tuple[RowKey, Outcome]]:
+    """Train on the machines of a Ray cluster, one row at a time on each.
+
+    ``RAY_ADDRESS`` names the cluster; without it, Ray starts on this machine. ``place`` must mean
+    the same on all machines; scenes are made where they are missing. Raises ``InputError`` where
+    Ray is not installed.
+    """
+    ray = load_ray()
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    # A row that shared its machine with another would train for fewer steps in the same time.
+    cores = min(node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["Alive"])
+    gpus = 1 if place.device.type == "cuda" else 0
+    train_row = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_unobserved)
+    waiting = {train_row.remote(suite, key, place): key for key in keys}
+    while waiting:
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        key = waiting.pop(done)
+        try:
+            outcome = ray.get(done)
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            outcome = Outcome({}, {}, f"the machine failed: {reason}", lasting=False)
+        yield key, outcome
+
+
+def load_ray() -> ModuleType:
+    """The module ``ray``. Raises ``InputError`` with what to install where it is missing."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise InputError("--spread: Ray is not installed; pip install 'sharpfield[ray]'") from None
+
+
+def _unobserved(suite: Suite, key: RowKey, place: Place) -> Outcome:
+    return run_row(suite, key, place, _ignore)
+
+
+def _ignore(*_: Any) -> None:
+    """Nobody watches a row on another machine."""

@@ -1,0 +1,119 @@
+"""The benchmarks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sharpfield.bench.suite import BenchScene, Budget, Contender, Suite
+from sharpfield.errors import InputError
+from sharpfield.presets import BLURS
+from sharpfield.scene.photoreal import PHOTOREAL
+from sharpfield.scene.suite import SUITE
+from sharpfield.scene.toy import ToySettings
+
+
+def _contender(name: str, blur: str, *settings: str, seeds: int = 1) -> Contender:
+    return Contender(name, (*BLURS[blur], *settings), seeds)
+
+
+def _motions(blur: str, motions: int, *settings: str, seeds: int = 1) -> Contender:
+    return _contender(f"{blur}-{motions}", blur, f"blur.motions={motions}", *settings, seeds=seeds)
+
+
+def _time(seconds: int) -> Budget:
+    return Budget("time", (f"train.time_budget={seconds}",), f"{seconds} seconds of training")
+
+
+BLUR_SCENES = (
+    *(BenchScene(name, scene.description, scene.settings) for name, scene in SUITE.items()),
+    BenchScene("photoreal", "path-traced still life, uneven motion", PHOTOREAL),
+)
+
+BLUR = Suite(
+    "blur",
+    "Blur models on hard scenes",
+    "Synthetic scenes of 144x96, 16 training photos, 4 sharp held-out views.",
+    "fast",
+    (),
+    BLUR_SCENES,
+    (
+        _motions("dynamic", 12, seeds=3),
+        _motions("rigid", 7, seeds=3),
+        _contender("none", "none", seeds=3),
+        _contender("sparse-5", "sparse"),
+        _contender("trajectory-8-linear", "trajectory", "blur.path_points=2"),
+        _contender("trajectory-8-cubic", "trajectory"),
+        _contender("lens-8", "lens"),
+    ),
+    (
+        _time(40),
+        Budget(
+            "rays",
+            ("train.time_budget=0", "train.ray_budget=4000000"),
+            "4 million kernel rays, whatever time they take",
+        ),
+    ),
+)
+
+TOY = Suite(
+    "toy",
+    "Toy scene",
+    "192x128, 20 training photos (a fifth sharp), 5 sharp held-out views.",
+    "fast",
+    (),
+    (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
+    (
+        _motions("dynamic", 12, seeds=2),
+        _motions("rigid", 7, seeds=2),
+        _motions("rigid", 4),
+        _motions("rigid", 12),
+        _contender("none", "none"),
+    ),
+    (
+        Budget(
+            "steps",
+            ("train.time_budget=0", "train.steps=3500"),
+            "3500 steps of 65,536 field samples: equal work",
+        ),
+    ),
+)
+
+TOY_SEVERE = Suite(
+    "toy-severe",
+    "Toy scene, severe blur",
+    "The toy scene with smears of up to 36 pixels instead of 18.",
+    "fast",
+    (),
+    (BenchScene("severe", "smears of 5 to 36 pixels", ToySettings(shake_pixels=(5.0, 36.0))),),
+    (
+        _motions("dynamic", 12, seeds=2),
+        _motions("rigid", 7, seeds=2),
+        _motions("rigid", 4),
+        _motions("rigid", 12),
+        _contender("trajectory-8", "trajectory"),
+        _contender("none", "none"),
+    ),
+    (_time(180),),
+)
+
+BLURBALL = Suite(
+    "blurball",
+    "blurball (real capture), 300x200",
+    "`images_4` at downscale 2, 23 blurred training photos, 4 sharp held-out views, no test-pose "
+    "fitting.",
+    "default",
+    ("scene.downscale=2",),
+    (BenchScene("blurball", "real camera shake", Path("blurball")),),
+    (_contender("dynamic", "dynamic"), _contender("none", "none")),
+    (_time(600),),
+)
+
+SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (BLUR, TOY, TOY_SEVERE, BLURBALL)}
+
+
+def find_suite(name: str) -> Suite:
+    """The benchmark ``name``. Raises ``InputError`` for an unknown one."""
+    if name not in SUITES:
+        raise InputError(f"bench {name}: no such suite; use {' or '.join(SUITES)}")
+    return SUITES[name]

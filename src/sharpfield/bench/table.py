@@ -1,0 +1,152 @@
+"""Tables of a benchmark in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import mean, stdev
+
+from sharpfield.bench.rows import Numbers, Row
+from sharpfield.bench.suite import Budget, Suite
+
+OURS = "dynamic"
+
+
+def _sizes(row: Numbers, sharpest: bool) -> float | None:
+    """Mean kernel size of the sharp photos (extent < 1 px), or of the most blurred fifth."""
+    views = list((row.get("kernel_size") or {}).get("views", []))
+    if not views or views[0]["mean_true_extent"] is None:
+        return None
+    views.sort(key=lambda view: view["mean_true_extent"])
+    if sharpest:
+        chosen = [view for view in views if view["mean_true_extent"] < 1.0]
+    else:
+        chosen = views[-max(1, len(views) // 5) :]
+    return mean(view["mean_size"] for view in chosen) if chosen else None
+
+
+COLUMNS: Mapping[str, Callable[[Numbers], float | None]] = {
+    "PSNR": lambda row: row["mean"]["psnr"],
+    "SSIM": lambda row: row["mean"]["ssim"],
+    "FLIP": lambda row: row["mean"]["flip"],
+    "restored PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr"),
+    "blurry PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr_blurry"),
+    "rays/pixel": lambda row: row["rays_per_pixel"],
+    "rays/pixel at the end": lambda row: row.get("final_rays_per_pixel"),
+    "Spearman": lambda row: (row.get("kernel_size") or {}).get("spearman"),
+    "size, sharp photos": lambda row: _sizes(row, sharpest=True),
+    "size, most blurred": lambda row: _sizes(row, sharpest=False),
+    "seconds": lambda row: row["training_seconds"],
+    "M samples/s": lambda row: row["samples_per_second"] / 1e6,
+    "peak MiB": lambda row: row["peak_memory_bytes"] / 2**20,
+}
+_DIGITS = {"SSIM": 3, "FLIP": 3, "seconds": 0, "peak MiB": 0}
+
+
+def suite_tables(suite: Suite, rows: Sequence[Row]) -> str:
+    """The tables of a suite, one or two per budget: means over seeds, and what failed and why."""
+    parts = [f"## {suite.title}\n", f"{suite.description} `sharpfield bench {suite.name}`\n"]
+    for budget in suite.budgets:
+        of_budget = [row for row in rows if row.key.budget == budget.name]
+        if of_budget:
+            parts += _budget_tables(suite, budget, of_budget)
+    return "\n".join(parts)
+
+
+def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[str]:
+    good = [row for row in rows if row.failure is None]
+    machines = sorted({row.numbers["machine"] for row in good})
+    parts = [f"### {budget.description}\n", f"Machine: {'; '.join(machines)}.\n"]
+    if len(suite.scenes) > 1:
+        parts += [_scene_table(suite, rows), _verdict(suite, good)]
+    parts.append(_column_table(suite, good))
+    failures = [f"- {row.key}: {row.failure}" for row in rows if row.failure is not None]
+    return [*parts, "\n".join([*failures, ""])] if failures else parts
+
+
+def _scene_table(suite: Suite, rows: Sequence[Row]) -> str:
+    """Held-out PSNR: a line per blur model, a column per scene."""
+    scenes = [scene.name for scene in suite.scenes]
+    lines = _heading(["held-out PSNR", *scenes, "mean"])
+    best = {scene: max(_psnr(rows, scene).values(), default=None) for scene in scenes}
+    for contender in suite.contenders:
+        own = [row for row in rows if row.key.contender == contender.name]
+        if not own:
+            continue
+        cells = []
+        for scene in scenes:
+            here = [row for row in own if row.key.scene == scene]
+            cell = _psnr_cell(here)
+            level = _psnr(here, scene).get(contender.name)
+            cells.append(f"**{cell}**" if level is not None and level == best[scene] else cell)
+        levels = [_psnr(own, scene).get(contender.name) for scene in scenes]
+        known = [level for level in levels if level is not None]
+        average = f"{mean(known):.2f}" if len(known) == len(scenes) else "-"
+        lines.append(_line([contender.name, *cells, average]))
+    return "\n".join(lines) + "\n"
+
+
+def _psnr(rows: Iterable[Row], scene: str) -> dict[str, float]:
+    """Mean PSNR in a scene by blur model, over the seeds that did not fail."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row.key.scene == scene and row.failure is None:
+            values.setdefault(row.key.contender, []).append(row.numbers["mean"]["psnr"])
+    return {name: mean(levels) for name, levels in values.items()}
+
+
+def _psnr_cell(rows: Sequence[Row]) -> str:
+    values = [row.numbers["mean"]["psnr"] for row in rows if row.failure is None]
+    failed = len(rows) - len(values)
+    text = f"{mean(values):.2f}" if values else "-"
+    if len(values) > 1:
+        text += f" ± {stdev(values):.2f}"
+    return f"{text} ({failed} failed)" if failed else text
+
+
+def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
+    """Where our model stands among its rivals, scene by scene."""
+    gaps: dict[str, tuple[float, str]] = {}
+    for scene in suite.scenes:
+        levels = _psnr(rows, scene.name)
+        ours = [level for name, level in levels.items() if name.startswith(OURS)]
+        rivals = {name: level for name, level in levels.items() if not name.startswith(OURS)}
+        if ours and rivals:
+            rival = max(rivals, key=rivals.__getitem__)
+            gaps[scene.name] = (max(ours) - rivals[rival], rival)
+    if not gaps:
+        return ""
+    first = sum(gap > 0 for gap, _ in gaps.values())
+    worst = min(gaps, key=lambda scene: gaps[scene][0])
+    text = f"`{OURS}` is first in {first} of {len(gaps)} scenes"
+    if gaps[worst][0] < 0:
+        text += f"; furthest behind in {worst}, {gaps[worst][0]:.2f} dB to {gaps[worst][1]}"
+    return f"{text}.\n"
+
+
+def _column_table(suite: Suite, rows: Sequence[Row]) -> str:
+    """Every number: a line per blur model, means over its rows."""
+    used = [
+        name for name, value in COLUMNS.items() if any(value(r.numbers) is not None for r in rows)
+    ]
+    lines = _heading(["blur model", "rows", *used])
+    for contender in suite.contenders:
+        own = [row for row in rows if row.key.contender == contender.name]
+        if own:
+            cells = [_cell(name, [COLUMNS[name](row.numbers) for row in own]) for name in used]
+            if len(suite.scenes) == 1:
+                cells[0] = _psnr_cell(own)
+            lines.append(_line([contender.name, str(len(own)), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(column: str, values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.{_DIGITS.get(column, 2)}f}" if known else "-"
+
+
+def _heading(cells: Sequence[str]) -> list[str]:
+    return [_line(cells), "|---" * len(cells) + "|"]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,82 @@
+"""``sharpfield bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sharpfield.bench.bench import Results, one_by_one, run_missing, spread_by_ray
+from sharpfield.bench.rows import Row
+from sharpfield.bench.runner import Place
+from sharpfield.bench.suite import Suite
+from sharpfield.bench.suites import SUITES, find_suite
+from sharpfield.cli.console import RowsBar, console, counting, rows_bar, warn
+from sharpfield.cli.options import DeviceOption, find_device
+
+
+def bench(
+    suite: Annotated[
+        str,
+        typer.Argument(help="blur: every blur model on hard scenes. toy, toy-severe, blurball."),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Where rows, pictures and RESULTS.md go; rows there are kept.")
+    ] = Path("benchmarks"),
+    work: Annotated[Path, typer.Option(help="Where scenes are made and models trained.")] = Path(
+        "runs/bench"
+    ),
+    data: Annotated[Path, typer.Option(help="Where the real scenes lie.")] = Path("../shared/data"),
+    scene: Annotated[list[str] | None, typer.Option(help="Only this scene; repeatable.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this blur model; repeatable.")
+    ] = None,
+    budget: Annotated[list[str] | None, typer.Option(help="Only this budget; repeatable.")] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=9, help="This seed for all models; repeatable."),
+    ] = None,
+    only_scenes: Annotated[
+        bool,
+        typer.Option("--only-scenes", help="Make the scenes below WORK/scenes, train nothing."),
+    ] = False,
+    spread: Annotated[bool, typer.Option(help="Spread the rows over a Ray cluster.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train every blur model of a suite under the same budget, and write the tables.
+
+    Rows that are there already are not trained again, so the same command goes on where it
+    stopped; remove a row's file to repeat it. Nothing else should run on the machine meanwhile.
+    """
+    chosen = find_suite(suite)
+    keys = chosen.keys(scene or (), model or (), budget or (), seed or ())
+    place = Place(work.resolve(), data.resolve(), find_device(device))
+    if only_scenes:
+        _make_scenes(chosen, {key.scene for key in keys}, place)
+        return
+    results = Results(output, place.work / "tiles", tuple(SUITES.values()))
+    missing = results.missing(chosen, keys)
+    console.print(f"{len(keys)} rows, {len(missing)} still to train")
+    with rows_bar(len(missing)) as bar:
+        execute = spread_by_ray if spread else one_by_one(bar.observer)
+        run_missing(chosen, missing, place, results, execute, lambda row: _tell(row, bar))
+    console.print(f"tables: {output / 'RESULTS.md'}")
+
+
+def _make_scenes(suite: Suite, names: Collection[str], place: Place) -> None:
+    scenes = [scene for scene in suite.scenes if scene.name in names]
+    with counting("scenes") as show:
+        for done, scene in enumerate(scenes):
+            show(done, len(scenes))
+            folder = place.prepare(scene)
+            console.print(f"{scene.name}: {scene.description} ({folder})")
+
+
+def _tell(row: Row, bar: RowsBar) -> None:
+    bar.finish_row()
+    if row.failure is not None:
+        warn(f"{row.key}: {row.failure}")
+    else:
+        console.print(f"{row.key}: {row.numbers['mean']['psnr']:.2f} dB")

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sharpfield.bench.bench import Results, one_by_one, run_missing
+from sharpfield.bench.rows import Row
+from sharpfield.bench.runner import Outcome, Place
+from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
+from sharpfield.errors import InputError
+from sharpfield.presets import BLURS
+from sharpfield.scene.toy import ToySettings
+
+TINY = ToySettings(width=48, height=32, views=5, hold=4, exposures=33)
+SUITE = Suite(
+    "tiny",
+    "Tiny scenes",
+    "For tests.",
+    "fast",
+    (
+        "train.time_budget=0",
+        "train.samples=2048",
+        "train.log_every=5",
+        "hashgrid.levels=3",
+        "hashgrid.log2_entries=9",
+        "render.grid=16",
+        "render.steps=16",
+        "blur.motions=3",
+    ),
+    (
+        BenchScene("one", "the first", TINY),
+        BenchScene("two", "the second", ToySettings(**{**vars(TINY), "seed": 5})),
+    ),
+    (
+        Contender("dynamic", BLURS["dynamic"], seeds=2),
+        Contender("none", BLURS["none"]),
+        Contender("wild", (*BLURS["none"], "train.table_rate=1e38", "train.head_rate=1e38")),
+    ),
+    (
+        Budget("steps", ("train.steps=10",), "10 steps"),
+        Budget("rays", ("train.ray_budget=1000",), "1000 rays"),
+    ),
+)
+
+
+def execute_without_training(
+    psnr: dict[str, float],
+) -> tuple[list[RowKey], object]:
+    """An executor that gives every blur model its PSNR, and the keys that it was asked for."""
+    asked: list[RowKey] = []
+
+    def execute(
+        suite: Suite, keys: Sequence[RowKey], place: Place
+    ) -> Iterator[tuple[RowKey, Outcome]]:
+        for key in keys:
+            asked.append(key)
+            yield key, Outcome(numbers(psnr[key.contender] + key.seed, key.seed), {})
+
+    return asked, execute
+
+
+def numbers(psnr: float, seed: int = 0) -> dict[str, object]:
+    return {
+        "mean": {"psnr": psnr, "ssim": 0.5, "lpips": None, "flip": 0.1},
+        "rays_per_pixel": 2.0,
+        "training_seconds": 3.0,
+        "samples_per_second": 1e6,
+        "peak_memory_bytes": 2**20,
+        "seed": seed,
+        "machine": "a test",
+    }
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results", tmp_path / "tiles", (SUITE,))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "work", tmp_path, torch.device("cpu"))
+
+
+def table(results: Results) -> str:
+    return (results.folder / "RESULTS.md").read_text()
+
+
+def test_every_model_gets_its_seeds_and_rivals_stand_side_by_side() -> None:
+    keys = SUITE.keys(budgets=["steps"])
+    assert len(keys) == 2 * (2 + 1 + 1)
+    assert [key.contender for key in keys[:3]] == ["dynamic", "none", "wild"]
+    assert len({key.scene for key in keys[:3]}) == 1
+    assert len(SUITE.keys(contenders=["none"], seeds=[3, 4])) == 2 * 2 * 2
+
+
+def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"--scene three: .* one, two"):
+        SUITE.keys(scenes=["three"])
+
+
+def test_real_rows_their_pictures_and_a_diverging_one(results: Results, place: Place) -> None:
+    keys = SUITE.keys(scenes=["one"], seeds=[0])
+    told: list[Row] = []
+    run_missing(SUITE, keys, place, results, one_by_one(lambda key: lambda *_: None), told.append)
+    failed = {row.key.contender for row in told if row.failure}
+    assert failed == {"wild"} and len(told) == 6
+    assert "diverged" in table(results) and "(1 failed)" in table(results)
+    rows = {(r.key.contender, r.key.budget): r.numbers for r in told if not r.failure}
+    assert rows["dynamic", "steps"]["rays_per_pixel"] > rows["none", "steps"]["rays_per_pixel"] == 1
+    assert rows["none", "steps"]["step"] == 10
+    assert rows["none", "rays"]["mean"]["psnr"] > 5
+    assert (results.folder / "pictures" / "tiny" / "one-steps.png").stat().st_size > 1000
+    assert not list((place.work / "runs").rglob("*.safetensors"))
+    assert results.missing(SUITE, keys) == []
+
+
+def test_the_same_number_of_rays_is_the_same_number_of_rays(results: Results, place: Place) -> None:
+    keys = SUITE.keys(["one"], ["none", "dynamic"], ["rays"], [0])
+    outcomes = dict(one_by_one(lambda key: lambda *_: None)(SUITE, keys, place))
+    steps = {key.contender: outcome.numbers["step"] for key, outcome in outcomes.items()}
+    rays = {key.contender: outcome.numbers["rays"] for key, outcome in outcomes.items()}
+    for name in steps:
+        assert 1000 <= rays[name] < 1000 + 2 * rays[name] / steps[name]
+
+
+def test_rows_that_are_there_are_not_trained_again(results: Results, place: Place) -> None:
+    asked, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
+    run_missing(SUITE, SUITE.keys(scenes=["one"]), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    assert len(asked) == 8
+    run_missing(SUITE, SUITE.keys(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    assert len(asked) == 16
+    assert {key.scene for key in asked[8:]} == {"two"}
+
+
+def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place: Place) -> None:
+    _, execute = execute_without_training({"dynamic": 30.0, "none": 31.0, "wild": 10.0})
+    run_missing(SUITE, SUITE.keys(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    text = table(results)
+    assert "| dynamic | 30.50 ± 0.71 | 30.50 ± 0.71 | 30.50 |" in text
+    assert "| none | **31.00** | **31.00** | 31.00 |" in text
+    assert "first in 0 of 2 scenes; furthest behind in one, -0.50 dB to none" in text
+
+
+def test_a_row_of_other_settings_is_not_this_row(results: Results, place: Place) -> None:
+    key = SUITE.keys()[0]
+    results.keep(SUITE, key, Outcome(numbers(30.0), {}))
+    path = results.folder / "rows" / key.path
+    content = json.loads(path.read_text())
+    content["recipe"]["settings"][0] = "train.time_budget=1"
+    path.write_text(json.dumps(content))
+    assert results.missing(SUITE, [key]) == [key]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "3"])
+def test_a_damaged_row_says_so_in_the_table(results: Results, place: Place, text: str) -> None:
+    key = SUITE.keys()[0]
+    path = results.folder / "rows" / key.path
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert results.missing(SUITE, [key]) == []
+    results.write_tables(SUITE)
+    assert f"{path.name} is damaged; remove it" in table(results)
+
+
+def test_a_scene_of_another_version_fails_its_rows_and_the_table_goes_on(
+    results: Results, place: Place
+) -> None:
+    truth = place.work / "scenes" / "one" / "truth"
+    truth.mkdir(parents=True)
+    (truth / "settings.json").write_text("{}")
+    keys = SUITE.keys(contenders=["none"], budgets=["steps"])
+    told: list[Row] = []
+    execute = one_by_one(lambda key: lambda *_: None)
+    run_missing(SUITE, keys, place, results, execute, told.append)
+    assert [row.failure is None for row in told] == [False, True]
+    assert str(place.work / "scenes" / "one") in table(results)
+    assert results.missing(SUITE, keys) == keys[:1], "after the folder is gone, it is trained"
+
+
+def test_a_missing_real_scene_says_where_it_is_looked_for(tmp_path: Path) -> None:
+    scene = BenchScene("real", "", Path("nowhere"))
+    with pytest.raises(InputError, match=r"nowhere: no such scene; .*--data"):
+        scene.prepare(tmp_path, tmp_path)
+
+
+def test_pictures_of_a_row_come_back(results: Results, place: Place) -> None:
+    from sharpfield.bench.pictures import PictureFolder
+
+    folder = PictureFolder(results.tiles)
+    picture = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    key = SUITE.keys()[0]
+    folder.write(key, {"render": picture})
+    read = folder.read(key, "render")
+    assert read is not None and np.array_equal(read, picture)
+    assert folder.read(key, "truth") is None
