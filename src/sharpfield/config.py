@@ -9,6 +9,7 @@ ActivationName = Literal["none", "relu", "sigmoid", "sigmoid1", "exp", "softplus
 BlurName = Literal["none", "sparse", "rigid", "dynamic"]
 FidelityName = Literal["correct", "original"]
 FieldName = Literal["hashgrid", "mlp"]
+MaskName = Literal["network", "view"]
 MotionsName = Literal["path", "network", "lens"]
 OrderName = Literal["spread", "size"]
 ToneName = Literal["none", "gamma", "learn"]
@@ -117,6 +118,10 @@ class BlurConfig:
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
     first_size: int = 5
     """Kernel size, 1 or more rays, while the motions are found and the mask does not decide."""
+    mask: MaskName = "network"
+    """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
+    renormalise: bool = True
+    """Whether open rays take over the weight of closed ones; without it, pixels darken."""
     mask_tolerance: float = 0.0075
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     mask_channels: int = 16

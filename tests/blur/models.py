@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.lens import LensMotions
+from sharpfield.blur.mask import MaskNetwork
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
@@ -34,6 +35,12 @@ SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.3, learn_m
 HARD = Phase(kernel_open=True, mask_open=True)
 HARD_LEARNING = Phase(kernel_open=True, mask_open=True, learn_mask=True)
 PHASES = (WARM, FIRST, FIRST_LEARNING, SOFT, SOFT_LEARNING, HARD, HARD_LEARNING)
+
+
+def mask_network(model: DynamicBlur) -> MaskNetwork:
+    """The Mask CNN of a model that has one."""
+    assert isinstance(model.mask, MaskNetwork)
+    return model.mask
 
 
 def config(**changes: float | str) -> BlurConfig:
@@ -135,8 +142,8 @@ def stir(model: nn.Module) -> None:
 def force_size(model: DynamicBlur, size: float) -> None:
     """Make the Mask CNN answer ``size`` everywhere, and remember that answer."""
     with torch.no_grad():
-        model.mask.head.weight.zero_()
-        bias = model.mask.head.bias
+        mask_network(model).head.weight.zero_()
+        bias = mask_network(model).head.bias
         assert bias is not None
         bias.fill_((size - 1) / (RAYS - 1) - 0.5)
         views = torch.arange(VIEWS)

@@ -15,9 +15,11 @@ from tests.blur.models import (
     SMEARED,
     SOFT,
     SOFT_LEARNING,
+    VIEWS,
     dynamic,
     force_size,
     kernel_of,
+    mask_network,
     random_colours,
     random_pixels,
     stir,
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from sharpfield.blur.dynamic import DynamicBlur, bilinear, open_gates
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
+from sharpfield.blur.mask import ViewSizes
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.geometry.rays import pixel_centres
 
@@ -48,7 +51,7 @@ def wavering(size: float) -> DynamicBlur:
     """A model whose CNN answers about ``size``, with every layer at work."""
     model = dynamic()
     force_size(model, size)
-    torch.nn.init.normal_(model.mask.head.weight, std=1e-3)
+    torch.nn.init.normal_(mask_network(model).head.weight, std=1e-3)
     return model
 
 
@@ -88,7 +91,7 @@ class TestGradients:
         if flat:
             colours = torch.full_like(colours, 0.3)
         model.own_loss(kernel, pixels, colours).backward()
-        bias = model.mask.head.bias
+        bias = mask_network(model).head.bias
         assert bias is not None and bias.grad is not None
         pull = -float(bias.grad)
         assert pull < -0.1 if flat else pull > 0.1
@@ -309,3 +312,33 @@ class TestLessons:
         counts = torch.bincount(kernel_of(model, pixels, HARD).pixel).float()
         assert counts[~smeared].mean() < 1.5
         assert counts[smeared].mean() > 4
+
+
+class TestAblations:
+    """What the benchmark takes away to see what it is worth."""
+
+    def test_without_the_network_a_view_has_one_size_and_learns_it(self) -> None:
+        model = dynamic(mask="view")
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, HARD_LEARNING)
+        model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))).backward()
+        assert isinstance(model.mask, ViewSizes)
+        learned = model.mask.share.grad
+        assert learned is not None
+        assert set(torch.nonzero(learned).flatten().tolist()) <= set(pixels.view.tolist())
+        with torch.no_grad():
+            model.mask.share.copy_(torch.linspace(0, 1, VIEWS))
+        kernel_of(model, pixels, HARD_LEARNING)
+        for view in pixels.view.unique().tolist():
+            sizes = model.masks(view).sum(0)
+            assert (sizes == sizes[0, 0]).all()
+
+    def test_without_renormalisation_closed_rays_darken_the_pixel(self) -> None:
+        pixels = random_pixels()
+        for renormalise in (True, False):
+            model = dynamic(renormalise=renormalise)
+            force_size(model, 3.0)
+            kernel = kernel_of(model, pixels, HARD)
+            white = kernel.blend(torch.ones(len(kernel.pixel), 3))
+            expected = 1.0 if renormalise else 3.0 / RAYS
+            torch.testing.assert_close(white, torch.full_like(white, expected), rtol=1e-3, atol=0)

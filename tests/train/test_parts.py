@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.blur.models import mask_network
 from tests.train.small_classic import classic_config
 from tests.train.small_scene import small_config, small_scene
 from torch import Tensor, nn
@@ -156,7 +157,7 @@ def make_case(model_name: BlurName, field: FieldName) -> Case:
             if not name.startswith("field."):
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
         if isinstance(model.blur, DynamicBlur):
-            model.blur.mask.head.weight.mul_(30.0)
+            mask_network(model.blur).head.weight.mul_(30.0)
     photos = torch.stack([torch.from_numpy(scene.views[i].photo) for i in scene.train_indices])
     shares = torch.ones(len(photos))
     return Case(model, PixelSampler(photos).draw(PIXELS, random, shares))

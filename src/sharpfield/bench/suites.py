@@ -17,13 +17,19 @@ def _contender(name: str, blur: str, *settings: str, seeds: int = 1) -> Contende
     return Contender(name, (*BLURS[blur], *settings), seeds)
 
 
-def _motions(blur: str, motions: int, *settings: str, seeds: int = 1) -> Contender:
-    return _contender(f"{blur}-{motions}", blur, f"blur.motions={motions}", *settings, seeds=seeds)
+def _motions(
+    blur: str, motions: int, *settings: str, seeds: int = 1, name: str | None = None
+) -> Contender:
+    name = name or f"{blur}-{motions}"
+    return _contender(name, blur, f"blur.motions={motions}", *settings, seeds=seeds)
 
 
 def _time(seconds: int) -> Budget:
     return Budget("time", (f"train.time_budget={seconds}",), f"{seconds} seconds of training")
 
+
+SECONDS = 30
+"""Training time of a row of the large tables: all of them take three hours on two cores."""
 
 BLUR_SCENES = (
     *(BenchScene(name, scene.description, scene.settings) for name, scene in SUITE.items()),
@@ -41,19 +47,49 @@ BLUR = Suite(
         _motions("dynamic", 12, seeds=3),
         _motions("rigid", 7, seeds=3),
         _contender("none", "none", seeds=3),
+        _motions("rigid", 4),
         _contender("sparse-5", "sparse"),
         _contender("trajectory-8-linear", "trajectory", "blur.path_points=2"),
         _contender("trajectory-8-cubic", "trajectory"),
         _contender("lens-8", "lens"),
     ),
     (
-        _time(40),
+        _time(SECONDS),
         Budget(
             "rays",
             ("train.time_budget=0", "train.ray_budget=4000000"),
             "4 million kernel rays, whatever time they take",
         ),
     ),
+)
+
+
+def _variant(name: str, *settings: str) -> Contender:
+    return _motions("dynamic", 12, *settings, name=name)
+
+
+ABLATIONS = Suite(
+    "ablations",
+    "What the parts of the dynamic kernel are worth",
+    "Two scenes of the suite `blur`; each line changes one thing of `dynamic-12`.",
+    "fast",
+    (),
+    tuple(scene for scene in BLUR_SCENES if scene.name in ("uneven", "jagged")),
+    (
+        _variant("dynamic-12"),
+        _variant("no-cnn", "blur.mask=view"),
+        _variant("no-renormalising", "blur.renormalise=false"),
+        _variant("no-pressure", "blur.mask_tolerance=0"),
+        _variant("soft-gates", "train.harden=1"),
+        _variant("hard-at-once", "train.harden=0.3"),
+        _variant("small-first", "blur.order=size"),
+        _variant("tolerance-x2", "blur.mask_tolerance=0.015"),
+        _variant("cnn-4", "blur.mask_channels=4"),
+        _variant("cnn-32", "blur.mask_channels=32"),
+        *(_motions("dynamic", motions) for motions in (4, 8, 16, 24)),
+        *(_motions("rigid", motions) for motions in (4, 8, 16, 24)),
+    ),
+    (_time(SECONDS),),
 )
 
 TOY = Suite(
@@ -109,7 +145,9 @@ BLURBALL = Suite(
     (_time(600),),
 )
 
-SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (BLUR, TOY, TOY_SEVERE, BLURBALL)}
+SUITES: Mapping[str, Suite] = {
+    suite.name: suite for suite in (BLUR, ABLATIONS, TOY, TOY_SEVERE, BLURBALL)
+}
 
 
 def find_suite(name: str) -> Suite:

@@ -8,9 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
-from sharpfield.blur.mask import MaskNetwork
+from sharpfield.blur.mask import MaskNetwork, ViewSizes
 from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
+    cut_off_weights,
     quadrature_rules,
     quadrature_weights,
     rank_by_size,
@@ -56,7 +57,11 @@ class DynamicBlur(RigidBlur):
         super().__init__(poses, motions, camera, depth)
         self.config = config
         self.rays = config.motions + 1
-        self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
+        self.mask: MaskNetwork | ViewSizes
+        if config.mask == "network":
+            self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
+        else:
+            self.mask = ViewSizes(len(poses), self.rays)
         with torch.no_grad():
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
@@ -82,6 +87,8 @@ class DynamicBlur(RigidBlur):
     def sized_weights(self) -> Float[Tensor, "views sizes motions"]:
         """Kernel weights at every size from 1; closed motions count nothing."""
         base = self.base_weights()
+        if not self.config.renormalise:
+            return cut_off_weights(base, self.ranks())
         if self.config.order == "spread":
             return quadrature_weights(base, self._rules)
         return renormalised_weights(base, self.ranks())
@@ -104,7 +111,9 @@ class DynamicBlur(RigidBlur):
         by_size = self.sized_weights().index_select(0, pixels.view)
         weights = (of_size[:, None] @ by_size)[:, 0]
         lessons = Exploration(size[:explored], by_size[:explored].detach()) if explored else None
-        return packed_kernel(pixels.view, weights, rendered, self.motion_poses(), lessons)
+        return packed_kernel(
+            pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
+        )
 
     def _first_size(self) -> float:
         return float(min(self.config.first_size, self.rays))

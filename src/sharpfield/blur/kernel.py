@@ -189,10 +189,12 @@ def packed_kernel(
     rendered: Bool[Tensor, "pixels motions"],
     poses: Float[Tensor, "views motions 3 4"],
     exploration: Exploration | None = None,
+    renormalise: bool = True,
 ) -> Kernel:
     """Pack the ``rendered`` rays, their weights made to sum to one per pixel."""
     weights = weights * rendered
-    weights = weights / weights.sum(1, keepdim=True)
+    if renormalise:
+        weights = weights / weights.sum(1, keepdim=True)
     pixel, motion = rendered.nonzero(as_tuple=True)
     # index_select adds its gradient up in a fixed order, indexing does not.
     ray_poses = poses.flatten(0, 1).index_select(0, view[pixel] * poses.shape[1] + motion)

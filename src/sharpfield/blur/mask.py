@@ -68,6 +68,25 @@ class MaskNetwork(nn.Module):
         return 1.0 + (self.rays - 1) * (0.5 + self.head(x)[:, 0])
 
 
+class ViewSizes(nn.Module):
+    """In the Mask CNN's place: one learned size per view, whatever its pixels show."""
+
+    def __init__(self, views: int, rays: int) -> None:
+        super().__init__()
+        self.rays = rays
+        self.share = nn.Parameter(torch.ones(views))
+
+    def __call__(
+        self,
+        views: Int[Tensor, " views"],
+        embedding: Float[Tensor, "views code"],
+        extent: Float[Tensor, "views 3 3"],
+    ) -> Float[Tensor, "views 2 2"]:
+        """The smallest size maps there are, each of one value."""
+        sizes = 1.0 + (self.rays - 1) * self.share.index_select(0, views)
+        return sizes[:, None, None].expand(-1, 2, 2)
+
+
 def blur_evidence(
     photos: Float[Tensor, "views height width 3"],
 ) -> Float[Tensor, "views evidence rows columns"]:

@@ -44,9 +44,16 @@ def renormalised_weights(
     base: Float[Tensor, "views motions"], rank: Int[Tensor, "views motions"]
 ) -> Float[Tensor, "views sizes motions"]:
     """Kernel weights of every size: the base weights of the open motions, made to sum to one."""
-    sizes = torch.arange(1, base.shape[1] + 1, device=base.device)
-    weights = base[:, None] * (rank[:, None] < sizes[:, None])
+    weights = cut_off_weights(base, rank)
     return weights / weights.sum(2, keepdim=True)
+
+
+def cut_off_weights(
+    base: Float[Tensor, "views motions"], rank: Int[Tensor, "views motions"]
+) -> Float[Tensor, "views sizes motions"]:
+    """The base weights of the open motions at every size; those of closed ones are lost."""
+    sizes = torch.arange(1, base.shape[1] + 1, device=base.device)
+    return base[:, None] * (rank[:, None] < sizes[:, None])
 
 
 def quadrature_rules(rank: Int[Tensor, " motions"]) -> Float[Tensor, "sizes motions motions"]:

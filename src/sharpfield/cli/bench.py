@@ -20,7 +20,9 @@ from sharpfield.cli.options import DeviceOption, find_device
 def bench(
     suite: Annotated[
         str,
-        typer.Argument(help="blur: every blur model on hard scenes. toy, toy-severe, blurball."),
+        typer.Argument(
+            help="blur: every blur model on hard scenes. ablations, toy, toy-severe, blurball."
+        ),
     ],
     output: Annotated[
         Path, typer.Option(help="Where rows, pictures and RESULTS.md go; rows there are kept.")
