@@ -14,14 +14,9 @@ from scipy.ndimage import gaussian_filter
 
 from sharpfield.config import BlurConfig, BlurName, Config
 from sharpfield.geometry.camera import Camera
+from sharpfield.model import RenderedView
 from sharpfield.run import Run
 from sharpfield.scene.scene import Scene, View
-
-
-@dataclass(frozen=True)
-class FakeRendered:
-    colour: np.ndarray
-    depth: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -73,12 +68,15 @@ def make_run(tmp_path: Path) -> RunMaker:
         scene = Scene("toy", tmp_path / "scene", tuple(views), 1.0, 10.0, transform)
         by_centre = {round(float(view.pose[0, 3]), 6): sharp[view.name] for view in views}
 
-        def render(self: Any, camera: Camera, pose: np.ndarray) -> FakeRendered:
+        def render(self: Any, camera: Camera, pose: np.ndarray) -> RenderedView:
             nearest = min(by_centre, key=lambda centre: abs(centre - float(pose[0, 3])))
             shift = round((float(pose[0, 3]) - nearest) * 100)
             colour = np.roll(by_centre[nearest], -shift, axis=1)
             depth = np.tile(np.linspace(0.2, 0.8, camera.width, dtype=np.float32), (height, 1))
-            return FakeRendered(colour, depth)
+            return RenderedView(colour, depth)
+
+        def view_pose(self: Any, view: int) -> np.ndarray:
+            return views[view].pose
 
         def kernel_size(self: Any, view: int) -> np.ndarray:
             blur = min(view, motions - 1)
@@ -110,6 +108,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             "peak_memory_bytes": 2**28,
             "motions": motions,
             "render": render,
+            "pose": view_pose,
             "kernel_size": kernel_size,
             "masks": masks,
             "motion_poses": motion_poses,

@@ -10,7 +10,7 @@ BlurName = Literal["none", "sparse", "rigid", "dynamic"]
 FidelityName = Literal["correct", "original"]
 FieldName = Literal["hashgrid", "mlp"]
 MaskName = Literal["network", "view"]
-MotionsName = Literal["path", "network", "lens"]
+MotionsName = Literal["path", "network", "lens", "path+lens"]
 OrderName = Literal["spread", "size"]
 ToneName = Literal["none", "gamma", "learn"]
 
@@ -99,9 +99,9 @@ class BlurConfig:
     motions: int = 8
     """Rigid motions besides the origin ray, 1 or more; with sparse, points besides the first. Time
     of rigid and of sparse is proportional to it."""
-    motions_from: MotionsName = "path"
+    motions_from: MotionsName = "path+lens"
     """path: along a smooth camera path. network: each on its own, as in DP-NeRF. lens: points of
-    an aperture, for defocus."""
+    an aperture, for defocus. path+lens: along a path, each through a point of the aperture."""
     origin: bool = True
     """Whether the unmoved ray is part of a rigid kernel; it always is of a dynamic one."""
     embedding: int = 64
@@ -110,13 +110,16 @@ class BlurConfig:
     """Control points of the smooth camera path that the motions start from, 2 or more."""
     freedom: float = 0.3
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
+    refine: float = 0.0
+    """How easily the given poses of blurred and sharp photos are corrected, relative to motions;
+    0: never."""
     even_weights: bool = False
     """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
-    first_size: int = 5
+    first_size: int = 3
     """Kernel size, 1 or more rays, while the motions are found and the mask does not decide."""
     mask: MaskName = "network"
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
@@ -130,7 +133,7 @@ class BlurConfig:
     """The Mask CNN learns at every n-th step."""
     mask_views: int = 4
     """Views that a mask step looks at."""
-    mask_exploration: float = 0.25
+    mask_exploration: float = 0.1
     """Share of a mask step's pixels that render all rays, so that closed rays can open again."""
 
 

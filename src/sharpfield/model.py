@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Pixels
-from sharpfield.blur.lens import LensMotions
+from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.motions import Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
@@ -171,6 +171,8 @@ def build_blur(
         motions = NetworkMotions(poses, blur, network, camera, depth, config.fidelity)
     elif blur.motions_from == "lens":
         motions = LensMotions(len(poses), blur, camera, depth)
+    elif blur.motions_from == "path+lens":
+        motions = ShakenLens(len(poses), blur, camera, depth)
     else:
         motions = RigidMotions(len(poses), blur, camera, depth)
     if blur.model == "rigid":

@@ -13,16 +13,17 @@ PRESETS = ("fast", "default", "paper")
 BLURS: Mapping[str, tuple[str, ...]] = {
     "none": ("blur.model=none",),
     "sparse": ("blur.model=sparse", "blur.motions=4"),
-    "rigid": ("blur.model=rigid",),
+    "rigid": ("blur.model=rigid", "blur.motions_from=path"),
     "trajectory": (
         "blur.model=rigid",
+        "blur.motions_from=path",
         "blur.origin=false",
         "blur.path_points=4",
         "blur.freedom=0",
         "blur.even_weights=true",
     ),
     "lens": ("blur.model=rigid", "blur.motions_from=lens"),
-    "dynamic": ("blur.model=dynamic",),
+    "dynamic": ("blur.model=dynamic", "blur.motions_from=path+lens"),
 }
 """The settings of each named blur model. ``trajectory``: BAD-NeRF's virtual cameras, all alike, on
 a cubic curve. ``lens``: points of a thin lens, for defocus."""
@@ -39,9 +40,10 @@ def preset(name: str) -> Config:
     """The configuration ``name``. Raises ``InputError`` for an unknown one.
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
-    what a scene will look like, with a smaller table, because few steps cannot fill a large one.
-    ``paper`` is the classic system, for a GPU and a day: the networks, samples, rates and number
-    of steps of DP-NeRF.
+    what a scene will look like: with a smaller table, because little training cannot fill a large
+    one, and with smaller steps, because the first ones may be rough but must be many. ``paper`` is
+    the classic system, for a GPU and a day: the networks, samples, rates and number of steps of
+    DP-NeRF.
     """
     config = Config()
     if name == "default":
@@ -49,7 +51,7 @@ def preset(name: str) -> Config:
     if name == "fast":
         return replace(
             config,
-            train=replace(config.train, time_budget=60.0),
+            train=replace(config.train, time_budget=60.0, samples=16384),
             hashgrid=replace(config.hashgrid, log2_entries=16),
         )
     if name == "paper":

@@ -53,6 +53,16 @@ class Run:
         """The sharp picture of a camera at a camera-to-world pose in scene units."""
         return self.model.render(camera, pose)
 
+    def render_view(self, view: int) -> RenderedView:
+        """A view's photo as it would be without blur."""
+        return self.render(self.scene.views[view].camera, self.pose(view))
+
+    def pose(self, view: int) -> Float[np.ndarray, "3 4"]:
+        """Where a view's sharp photo is seen from: the given pose, in training maybe corrected."""
+        if view not in self._place:
+            return self.scene.views[view].pose
+        return self._centres[self._place[view]]
+
     def masks(self, view: int) -> Float[np.ndarray, "motions height width"]:
         """Gates of a training view per motion and pixel, in [0, 1]."""
         return self.model.blur.masks(self._place[view]).cpu().numpy()
@@ -62,7 +72,7 @@ class Run:
         return self.masks(view).sum(0)
 
     def motion_poses(self, view: int) -> Float[np.ndarray, "motions 3 4"]:
-        """Camera-to-world poses of a training view's motions; the first is the given pose.
+        """Camera-to-world poses of a training view's motions; the first is `pose`.
 
         With the blur model sparse, those at the photo's centre, and the first is only near it.
         """
@@ -71,6 +81,11 @@ class Run:
     def weights(self, view: int) -> Float[np.ndarray, " motions"]:
         """Kernel weights of a training view with all gates open."""
         return self._base_weights[self._place[view]]
+
+    @cached_property
+    def _centres(self) -> Float[np.ndarray, "views 3 4"]:
+        with torch.no_grad():
+            return self.model.blur.centres().cpu().numpy()
 
     @cached_property
     def _motion_poses(self) -> Float[np.ndarray, "views motions 3 4"]:

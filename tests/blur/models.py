@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
-from sharpfield.blur.lens import LensMotions
+from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.mask import MaskNetwork
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
@@ -120,6 +120,16 @@ def without_origin(seed: int = 0, **changes: float) -> RigidBlur:
 
 def dynamic(seed: int = 0, **changes: float | str) -> DynamicBlur:
     motions = path_motions(seed, **changes)
+    return DynamicBlur(given_poses(), motions, config(**changes), CAMERA, DEPTH, photos())
+
+
+def shaken_lens(seed: int = 0, **changes: float) -> ShakenLens:
+    torch.manual_seed(seed)
+    return ShakenLens(VIEWS, config(**changes), CAMERA, DEPTH)
+
+
+def dynamic_lens(seed: int = 0, **changes: float) -> DynamicBlur:
+    motions = shaken_lens(seed, **changes)
     return DynamicBlur(given_poses(), motions, config(**changes), CAMERA, DEPTH, photos())
 
 

@@ -13,6 +13,7 @@ from tests.blur.models import (
     SOFT,
     WARM,
     dynamic,
+    dynamic_lens,
     dynamic_network,
     force_size,
     kernel_of,
@@ -29,7 +30,7 @@ from tests.blur.models import (
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 
-RIGID_MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_network]
+RIGID_MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_lens, dynamic_network]
 """The same motions for all pixels of a view."""
 MODELS = [*RIGID_MODELS, sparse]
 

@@ -2,12 +2,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.blur.models import CAMERA, DEPTH, MOTIONS, RAYS, VIEWS, given_poses, lens, stir
+from tests.blur.models import (
+    CAMERA,
+    DEPTH,
+    MOTIONS,
+    RAYS,
+    VIEWS,
+    given_poses,
+    lens,
+    shaken_lens,
+    stir,
+)
 from torch import Tensor
 
-from sharpfield.blur.lens import LensMotions, even_disc
+from sharpfield.blur.lens import LensMotions, even_disc, scattered_disc
 from sharpfield.blur.motions import displacements
+from sharpfield.blur.nested import rank_by_spread
 from sharpfield.geometry.rays import camera_directions, rays_from_poses
+from sharpfield.geometry.se3 import compose, exponential
 
 FOCUS = 3.0
 RADIUS = 0.02
@@ -18,9 +30,9 @@ def aperture(radius: float = RADIUS, focus: float = FOCUS) -> LensMotions:
     motions = lens().motions
     assert isinstance(motions, LensMotions)
     with torch.no_grad():
-        motions.aperture.fill_(radius / motions.unit)
-        wanted = motions.focus_disparity().reciprocal() / focus  # relative to the start
-        motions.focus.copy_(torch.log(torch.expm1(torch.log(torch.tensor(2.0)) * wanted)))
+        motions.lens.aperture.fill_(radius / motions.lens.unit)
+        wanted = motions.lens.focus_disparity().reciprocal() / focus  # relative to the start
+        motions.lens.focus.copy_(torch.log(torch.expm1(torch.log(torch.tensor(2.0)) * wanted)))
     return motions
 
 
@@ -71,6 +83,44 @@ def test_the_twists_move_the_picture_like_the_lens() -> None:
     torch.testing.assert_close(moved, lens_moves, rtol=2e-3, atol=1e-6)
 
 
+class TestShakenLens:
+    def test_a_closed_aperture_leaves_the_path(self) -> None:
+        motions = shaken_lens()
+        stir(motions)
+        with torch.no_grad():
+            motions.lens.aperture.zero_()
+        path = compose(given_poses()[:, None], exponential(motions.path_twists(motions.code())))
+        torch.testing.assert_close(motions.poses(given_poses())[:, 1:], path)
+
+    def test_a_still_camera_leaves_the_lens(self) -> None:
+        motions = shaken_lens()
+        with torch.no_grad():
+            motions.path_head.weight.zero_()
+            motions.free_head.weight.zero_()
+        lens = compose(given_poses()[:, None], motions.lens.matrices())
+        torch.testing.assert_close(motions.poses(given_poses()), lens)
+
+    def test_the_aperture_moves_with_the_camera(self) -> None:
+        """The camera's own centre is that of the rays whose points lie around it."""
+        motions = shaken_lens()
+        stir(motions)
+        poses = motions.poses(given_poses())
+        assert torch.equal(poses[:, 0], given_poses())
+        moved = compose(given_poses()[:, None], exponential(motions.path_twists(motions.code())))
+        shift = motions.lens.radius()[:, None, None] * motions.lens.disc
+        local = (moved[..., :3].transpose(-1, -2) @ (poses[:, 1:] - moved)[..., 3:])[..., 0]
+        torch.testing.assert_close(local[..., :2], shift, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("opened", [8, 12, 16])
+def test_the_first_few_to_open_fill_a_scattered_disc(opened: int) -> None:
+    disc = scattered_disc(24)
+    torch.testing.assert_close(disc.mean(0), torch.zeros(2), rtol=0, atol=1e-6)
+    some = disc[rank_by_spread(24)[1:] <= opened]
+    torch.testing.assert_close(some.T @ some / opened, 0.25 * torch.eye(2), rtol=0, atol=0.08)
+    assert some.mean(0).norm() < 0.15
+
+
 @pytest.mark.parametrize("points", [1, 2, 5, 16, 64])
 def test_the_disc_is_even(points: int) -> None:
     disc = even_disc(points)
@@ -84,5 +134,5 @@ def test_the_disc_is_even(points: int) -> None:
 def test_gradients_reach_aperture_and_focus() -> None:
     motions = aperture()
     motions.poses(given_poses()).square().sum().backward()
-    for parameter in (motions.aperture, motions.focus):
+    for parameter in (motions.lens.aperture, motions.lens.focus):
         assert parameter.grad is not None and (parameter.grad != 0).all()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sharpfield.blur.motions import bernstein, displacements
 from sharpfield.blur.rigid import RigidBlur
-from sharpfield.geometry.se3 import exponential
+from sharpfield.geometry.se3 import compose, exponential
 
 
 def pixels_moved(twists: Tensor) -> Tensor:
@@ -147,3 +147,44 @@ class TestTrajectory:
         torch.nn.init.zeros_(model.motions.get_parameter("path_head.bias"))
         poses = model.motion_poses()
         torch.testing.assert_close(poses, given_poses()[:, None].expand_as(poses))
+
+
+class TestCorrectedPoses:
+    def test_nothing_is_corrected_at_the_start_or_where_it_is_off(self) -> None:
+        for refine in (0.0, 1.0):
+            motions = path_motions(refine=refine)
+            torch.testing.assert_close(motions.centres(given_poses()), given_poses())
+        stirred = path_motions(refine=0.0)
+        stir(stirred)
+        assert torch.equal(stirred.centres(given_poses()), given_poses())
+
+    def test_no_correction_that_all_views_share(self) -> None:
+        """It would move the sharp scene against the given poses, and held-out views with it."""
+        motions = path_motions(refine=1.0)
+        assert motions.correction is not None
+        with torch.no_grad():
+            motions.correction.copy_(torch.ones(VIEWS, 6))
+        torch.testing.assert_close(motions.centres(given_poses()), given_poses())
+
+    def test_motions_lie_around_the_corrected_pose(self) -> None:
+        motions = path_motions(refine=1.0)
+        stir(motions)
+        poses, centres = motions.poses(given_poses()), motions.centres(given_poses())
+        assert not torch.allclose(centres, given_poses(), atol=1e-3)
+        torch.testing.assert_close(poses[:, 0], centres)
+        torch.testing.assert_close(poses, compose(centres[:, None], motions.matrices()))
+
+    def test_its_gradient_moves_a_view_towards_what_it_shows(self) -> None:
+        motions = path_motions(refine=1.0)
+        assert motions.correction is not None
+        wanted = given_poses().clone()
+        wanted[1, 0, 3] += 0.01
+        optimiser = torch.optim.Adam([motions.correction], lr=2e-3)
+        errors = []
+        for _ in range(60):
+            optimiser.zero_grad()
+            error = (motions.centres(given_poses()) - wanted).square().sum()
+            error.backward()
+            optimiser.step()
+            errors.append(float(error.detach()))
+        assert errors[-1] < 0.3 * errors[0]

@@ -158,6 +158,8 @@ def make_case(model_name: BlurName, field: FieldName) -> Case:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
         if isinstance(model.blur, DynamicBlur):
             mask_network(model.blur).head.weight.mul_(30.0)
+            sizes = model.blur.sizes
+            sizes.copy_(1.0 + model.blur.rays * torch.rand(sizes.shape, generator=random))
     photos = torch.stack([torch.from_numpy(scene.views[i].photo) for i in scene.train_indices])
     shares = torch.ones(len(photos))
     return Case(model, PixelSampler(photos).draw(PIXELS, random, shares))

@@ -101,9 +101,7 @@ def _pictures(run: Run, evaluation: Evaluation) -> dict[str, UInt8[np.ndarray, "
     if run.truth is not None and view.name in run.truth.sharp:
         pictures["sharp"] = to_8bit(run.truth.sharp[view.name])
     render = evaluation.renders.get(view.name)
-    pictures["restored"] = (
-        to_8bit(run.render(view.camera, view.pose).colour) if render is None else render
-    )
+    pictures["restored"] = to_8bit(run.render_view(index).colour) if render is None else render
     if run.config.blur.model == "dynamic":
         pictures["size"] = colourise(run.kernel_size(index), 1.0, SIZE_SHOWN, KERNEL_COLOURS)
     return pictures

@@ -44,7 +44,7 @@ BLUR = Suite(
     (),
     BLUR_SCENES,
     (
-        _motions("dynamic", 12, seeds=3),
+        _motions("dynamic", 8, seeds=3),
         _motions("rigid", 7, seeds=3),
         _contender("none", "none", seeds=3),
         _motions("rigid", 4),
@@ -52,6 +52,7 @@ BLUR = Suite(
         _contender("trajectory-8-linear", "trajectory", "blur.path_points=2"),
         _contender("trajectory-8-cubic", "trajectory"),
         _contender("lens-8", "lens"),
+        _motions("dynamic", 8, "blur.refine=1", name="dynamic-8-refined"),
     ),
     (
         _time(SECONDS),
@@ -65,18 +66,18 @@ BLUR = Suite(
 
 
 def _variant(name: str, *settings: str) -> Contender:
-    return _motions("dynamic", 12, *settings, name=name)
+    return _motions("dynamic", 8, *settings, name=name)
 
 
 ABLATIONS = Suite(
     "ablations",
     "What the parts of the dynamic kernel are worth",
-    "Two scenes of the suite `blur`; each line changes one thing of `dynamic-12`.",
+    "Two scenes of the suite `blur`; each line changes one thing of `dynamic-8`.",
     "fast",
     (),
     tuple(scene for scene in BLUR_SCENES if scene.name in ("uneven", "jagged")),
     (
-        _variant("dynamic-12"),
+        _variant("dynamic-8"),
         _variant("no-cnn", "blur.mask=view"),
         _variant("no-renormalising", "blur.renormalise=false"),
         _variant("no-pressure", "blur.mask_tolerance=0"),
@@ -84,9 +85,10 @@ ABLATIONS = Suite(
         _variant("hard-at-once", "train.harden=0.3"),
         _variant("small-first", "blur.order=size"),
         _variant("tolerance-x2", "blur.mask_tolerance=0.015"),
+        _variant("no-lens", "blur.motions_from=path"),
         _variant("cnn-4", "blur.mask_channels=4"),
         _variant("cnn-32", "blur.mask_channels=32"),
-        *(_motions("dynamic", motions) for motions in (4, 8, 16, 24)),
+        *(_motions("dynamic", motions) for motions in (4, 12, 16, 24)),
         *(_motions("rigid", motions) for motions in (4, 8, 16, 24)),
     ),
     (_time(SECONDS),),
@@ -106,13 +108,7 @@ TOY = Suite(
         _motions("rigid", 12),
         _contender("none", "none"),
     ),
-    (
-        Budget(
-            "steps",
-            ("train.time_budget=0", "train.steps=3500"),
-            "3500 steps of 65,536 field samples: equal work",
-        ),
-    ),
+    (_time(240),),
 )
 
 TOY_SEVERE = Suite(
@@ -130,7 +126,7 @@ TOY_SEVERE = Suite(
         _contender("trajectory-8", "trajectory"),
         _contender("none", "none"),
     ),
-    (_time(180),),
+    (_time(240),),
 )
 
 BLURBALL = Suite(

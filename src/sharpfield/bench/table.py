@@ -9,6 +9,7 @@ from sharpfield.bench.rows import Numbers, Row
 from sharpfield.bench.suite import Budget, Suite
 
 OURS = "dynamic"
+"""What the names of our model and its variants start with."""
 
 
 def _sizes(row: Numbers, sharpest: bool) -> float | None:
@@ -104,20 +105,23 @@ def _psnr_cell(rows: Sequence[Row]) -> str:
 
 
 def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
-    """Where our model stands among its rivals, scene by scene."""
+    """Where our model, the first of the suite, stands among its rivals, scene by scene.
+
+    Its variants are no rivals, and do not stand in for it either.
+    """
+    ours = suite.contenders[0].name
     gaps: dict[str, tuple[float, str]] = {}
     for scene in suite.scenes:
         levels = _psnr(rows, scene.name)
-        ours = [level for name, level in levels.items() if name.startswith(OURS)]
         rivals = {name: level for name, level in levels.items() if not name.startswith(OURS)}
-        if ours and rivals:
+        if ours in levels and rivals:
             rival = max(rivals, key=rivals.__getitem__)
-            gaps[scene.name] = (max(ours) - rivals[rival], rival)
+            gaps[scene.name] = (levels[ours] - rivals[rival], rival)
     if not gaps:
         return ""
     first = sum(gap > 0 for gap, _ in gaps.values())
     worst = min(gaps, key=lambda scene: gaps[scene][0])
-    text = f"`{OURS}` is first in {first} of {len(gaps)} scenes"
+    text = f"`{ours}` is first in {first} of {len(gaps)} scenes"
     if gaps[worst][0] < 0:
         text += f"; furthest behind in {worst}, {gaps[worst][0]:.2f} dB to {gaps[worst][1]}"
     return f"{text}.\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -97,12 +99,14 @@ class DynamicBlur(RigidBlur):
         """Open gates of adjacent rank differ by the share of a pixel that has that very size.
 
         So the weights of soft gates are a mixture of those of whole sizes. The first pixels of a
-        step that teaches the mask have all gates open.
+        step that teaches the mask, those that `explored` counts, have all gates open.
         """
         if not phase.kernel_open:
             return super().kernel(pixels, phase)
-        size = self._sizes_at(pixels, phase)
-        explored = int(self.config.mask_exploration * len(pixels)) if phase.learn_mask else 0
+        explored = self.explored(len(pixels), phase)
+        learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
+        stored = bilinear(self.sizes, others.view, others.xy, self.camera)
+        size = torch.cat([self._fresh_sizes(learning), stored]) if explored else stored
         decided = size if phase.mask_open else torch.full_like(size, self._first_size())
         gates = open_gates(decided, self.rays, phase.temperature)
         gates[:explored] = 1.0 + (gates[:explored] - gates[:explored].detach())
@@ -118,15 +122,17 @@ class DynamicBlur(RigidBlur):
     def _first_size(self) -> float:
         return float(min(self.config.first_size, self.rays))
 
-    def _sizes_at(self, pixels: Pixels, phase: Phase) -> Float[Tensor, " pixels"]:
-        """Kernel sizes of pixels, from stored maps, or from fresh ones where the mask learns."""
-        if not phase.learn_mask:
-            return bilinear(self.sizes, pixels.view, pixels.xy, self.camera)
+    def _fresh_sizes(self, pixels: Pixels) -> Float[Tensor, " pixels"]:
+        """Kernel sizes as the CNN now has them; its maps are kept."""
         learning = pixels.view.unique()
         maps = self.mask(learning, self.motions.embedding[learning], self.extents(learning))
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)
+
+    def explored(self, pixels: int, phase: Phase) -> int:
+        learns = phase.kernel_open and phase.learn_mask
+        return math.ceil(self.config.mask_exploration * pixels) if learns else 0
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:

@@ -130,9 +130,13 @@ class BlurModel(nn.Module, ABC):
         super().__init__()
         self.register_buffer("poses", poses.clone(), persistent=False)
 
+    def centres(self) -> Float[Tensor, "views 3 4"]:
+        """Camera-to-world pose of each view as a sharp photo: the given one, or a corrected one."""
+        return self.poses
+
     @abstractmethod
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
-        """Camera-to-world pose of every motion of every view; motion 0 is the given pose.
+        """Camera-to-world pose of every motion of every view; motion 0 is the view's centre.
 
         Of kernels that vary over the photo beyond their size, those at its centre.
         """
@@ -156,6 +160,10 @@ class BlurModel(nn.Module, ABC):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         """Expected kernel rays per pixel of each view."""
         return self.poses.new_ones(len(self.poses))
+
+    def explored(self, pixels: int, phase: Phase) -> int:
+        """How many of a step's pixels, its first ones, have all rays for the mask to learn from."""
+        return 0
 
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]

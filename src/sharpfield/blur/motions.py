@@ -28,11 +28,18 @@ class Motions(nn.Module, ABC):
 
     code_width: int
     encoder: nn.Sequential
+    unit: Float[Tensor, " 6"]
+    """Radians and scene units that displace the image alike, by `PIXELS_PER_UNIT`."""
 
-    def __init__(self, views: int, config: BlurConfig) -> None:
+    def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
         super().__init__()
+        pixel = 1.0 / camera.focal_x
+        unit = torch.tensor([pixel] * 3 + [pixel * depth] * 3) * PIXELS_PER_UNIT
+        self.register_buffer("unit", unit, persistent=False)
         self.motions, self.even_weights = config.motions, config.even_weights
         self.embedding = nn.Parameter(torch.randn(views, config.embedding))
+        self.refine = config.refine
+        self.correction = nn.Parameter(torch.zeros(views, 6)) if config.refine > 0 else None
 
     def _weights(
         self, code: Float[Tensor, "views code"]
@@ -56,12 +63,23 @@ class Motions(nn.Module, ABC):
         """Camera-frame twists of motions 1..M: radians, scene units."""
         return self._twists(self.code())
 
+    def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
+        """The poses around which the motions lie: the given ones, or what was learned of them.
+
+        Corrections of all views have mean zero, so that they cannot move the scene as a whole.
+        """
+        if self.correction is None:
+            return given
+        shared = self.correction.mean(0)
+        return compose(given, exponential(self.refine * self.unit * (self.correction - shared)))
+
+    def matrices(self) -> Float[Tensor, "views motions_and_origin 3 4"]:
+        """Displacements of all M + 1 motions in the camera's own frame."""
+        return with_origin(exponential(self.twists()))
+
     def poses(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views motions 3 4"]:
-        """Camera-to-world poses of all M + 1 motions: displacements in the camera's own frame."""
-        moved = exponential(self.twists())
-        still = torch.eye(3, 4, dtype=moved.dtype, device=moved.device)
-        motions = torch.cat([still.expand(len(given), 1, 3, 4), moved], dim=1)
-        return compose(given[:, None], motions)
+        """Camera-to-world poses of all M + 1 motions."""
+        return compose(self.centres(given)[:, None], self.matrices())
 
 
 class RigidMotions(Motions):
@@ -75,10 +93,9 @@ class RigidMotions(Motions):
 
     code_width = HIDDEN
     basis: Float[Tensor, "motions points"]
-    unit: Float[Tensor, " 6"]
 
     def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
-        super().__init__(views, config)
+        super().__init__(views, config, camera, depth)
         self.freedom = config.freedom
         self.encoder = nn.Sequential(
             nn.Linear(config.embedding, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
@@ -86,9 +103,6 @@ class RigidMotions(Motions):
         self.path_head = nn.Linear(HIDDEN, config.path_points * 6)
         self.free_head = nn.Linear(HIDDEN, config.motions * 6)
         self.weight_head = nn.Linear(HIDDEN, config.motions + 1)
-        pixel = 1.0 / camera.focal_x
-        unit = torch.tensor([pixel] * 3 + [pixel * depth] * 3) * PIXELS_PER_UNIT
-        self.register_buffer("unit", unit, persistent=False)
         self.register_buffer(
             "basis", bernstein(config.motions, config.path_points), persistent=False
         )
@@ -113,9 +127,21 @@ class RigidMotions(Motions):
         return weights / weights.sum(1, keepdim=True)
 
     def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
+        return self.path_twists(code)
+
+    def path_twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
+        """Where the camera is along its path."""
         path = self.path_head(code).unflatten(1, (-1, 6))
         free = self.free_head(code).unflatten(1, (-1, 6))
         return centred(self.basis @ path + self.freedom * free, self._weights(code)) * self.unit
+
+
+def with_origin(
+    motions: Float[Tensor, "views motions 3 4"],
+) -> Float[Tensor, "views motions_and_origin 3 4"]:
+    """The motions behind the identity."""
+    still = torch.eye(3, 4, dtype=motions.dtype, device=motions.device)
+    return torch.cat([still.expand(len(motions), 1, 3, 4), motions], dim=1)
 
 
 def centred(

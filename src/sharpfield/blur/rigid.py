@@ -29,6 +29,9 @@ class RigidBlur(BlurModel):
         super().__init__(poses)
         self.motions, self.camera, self.depth, self.origin = motions, camera, depth, origin
 
+    def centres(self) -> Float[Tensor, "views 3 4"]:
+        return self.motions.centres(self.poses)
+
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
         return self.motions.poses(self.poses)
 

@@ -47,7 +47,7 @@ def write_test_set(run: Run, folder: Path, progress: Progress) -> dict[str, Imag
     """``folder/NNN.png`` of every view, training and held-out; the images by photo name."""
     images = {}
     for number, view in enumerate(run.scene.views):
-        images[view.name] = to_8bit(run.render(view.camera, view.pose).colour)
+        images[view.name] = to_8bit(run.render_view(number).colour)
         write_image(folder / f"{number:03d}.png", images[view.name])
         progress(number + 1, len(run.scene.views))
     return images

@@ -133,7 +133,7 @@ def evaluate(
     for done, index in enumerate(indices, start=1):
         view = scene.views[index]
         if view.name not in images:
-            images[view.name] = to_8bit(run.render(view.camera, view.pose).colour)
+            images[view.name] = to_8bit(run.render_view(index).colour)
         image = images[view.name]
         if view.held_out:
             views.append(_score(view, from_8bit(image), rules, lpips))

@@ -31,7 +31,7 @@ def restore(
         view = run.scene.views[index]
         image = at_hand.get(view.name)
         if image is None:
-            image = to_8bit(run.render(view.camera, view.pose).colour)
+            image = to_8bit(run.render_view(index).colour)
         path = run.folder / "restored" / image_file_name(view.name)
         write_image(path, image)
         paths.append(path)

@@ -165,7 +165,7 @@ def _evenly(indices: tuple[int, ...], most: int) -> tuple[int, ...]:
 def _render(run: Run, evaluation: Evaluation, index: int) -> UInt8[np.ndarray, "height width 3"]:
     view = run.scene.views[index]
     image = evaluation.renders.get(view.name)
-    return to_8bit(run.render(view.camera, view.pose).colour) if image is None else image
+    return to_8bit(run.render_view(index).colour) if image is None else image
 
 
 def _trail(run: Run, index: int) -> Float[np.ndarray, "motions 2"]:

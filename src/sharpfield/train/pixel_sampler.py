@@ -21,6 +21,11 @@ class Batch:
     def __getitem__(self, index: slice) -> Batch:
         return Batch(self.pixels[index], self.colours[index])
 
+    def __add__(self, other: Batch) -> Batch:
+        view = torch.cat([self.pixels.view, other.pixels.view])
+        xy = torch.cat([self.pixels.xy, other.pixels.xy])
+        return Batch(Pixels(view, xy), torch.cat([self.colours, other.colours]))
+
 
 class PixelSampler:
     """Draws pixels with replacement, so that its whole state is the generator's."""

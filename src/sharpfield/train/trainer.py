@@ -20,7 +20,7 @@ from sharpfield.scene.scene import Scene
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
-from sharpfield.train.pixel_sampler import PixelSampler
+from sharpfield.train.pixel_sampler import Batch, PixelSampler
 from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at
 from sharpfield.train.step import StepResult, StepSettings, compute_gradients
 
@@ -98,10 +98,7 @@ class Trainer:
         progress, config = self.progress, self.config
         set_rates(self.optimiser, rate_at(self.share_done, config))
         phase = phase_at(self.share_done, progress.step, config)
-        # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
-        shares = 1.0 / self.model.blur.costs(phase)
-        views = config.blur.mask_views if phase.learn_mask else None
-        batch = self.sampler.draw(self._pixels_per_step(phase), self.generator, shares, views)
+        batch = self._draw(phase)
         adaptive_share = adaptive_share_at(self.share_done, progress.step, config)
         settings = StepSettings(phase, adaptive_share, config.train.rays_at_once)
         self.optimiser.zero_grad(set_to_none=True)
@@ -112,13 +109,26 @@ class Trainer:
         progress.step += 1
         return result
 
+    def _draw(self, phase: Phase) -> Batch:
+        """A step's pixels; those that the mask learns from stand in front, and show few views."""
+        blur = self.model.blur
+        pixels = self._pixels_per_step(phase)
+        explored = blur.explored(pixels, phase)
+        # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
+        shares = 1.0 / blur.costs(phase)
+        batch = self.sampler.draw(pixels - explored, self.generator, shares)
+        if not explored:
+            return batch
+        views = self.config.blur.mask_views
+        return self.sampler.draw(explored, self.generator, shares, views) + batch
+
     def _pixels_per_step(self, phase: Phase) -> int:
         """As many pixels as the sample budget allows at the expected kernel size."""
         if self.config.train.pixels > 0:
             return self.config.train.pixels
         blur = self.config.blur
         size = self.progress.kernel_size
-        if phase.learn_mask or not phase.mask_open:  # views are drawn evenly
+        if not phase.mask_open:
             size = float(self.model.blur.costs(phase).mean())
         if phase.learn_mask:
             size += blur.mask_exploration * (blur.motions + 1 - size)
