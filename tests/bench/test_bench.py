@@ -146,6 +146,14 @@ def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place:
     assert "first in 0 of 2 scenes; furthest behind in one, -0.50 dB to none" in text
 
 
+def test_means_are_taken_over_scenes_that_everybody_has(results: Results, place: Place) -> None:
+    _, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
+    keys = [key for key in SUITE.keys() if (key.scene, key.contender) != ("two", "none")]
+    run_missing(SUITE, keys, place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    assert "| none | 20.00 | - | - |" in table(results)
+    assert "| dynamic | 2 | 30.50 |" in table(results) and "| none | 1 | 20.00 |" in table(results)
+
+
 def test_a_row_of_other_settings_is_not_this_row(results: Results, place: Place) -> None:
     key = SUITE.keys()[0]
     results.keep(SUITE, key, Outcome(numbers(30.0), {}))

@@ -59,7 +59,9 @@ def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[st
     parts = [f"### {budget.description}\n", f"Machine: {'; '.join(machines)}.\n"]
     if len(suite.scenes) > 1:
         parts += [_scene_table(suite, rows), _verdict(suite, good)]
-    parts.append(_column_table(suite, good))
+    compared = _comparable(good)
+    if compared:
+        parts.append(_column_table(suite, compared))
     failures = [f"- {row.key}: {row.failure}" for row in rows if row.failure is not None]
     return [*parts, "\n".join([*failures, ""])] if failures else parts
 
@@ -128,7 +130,7 @@ def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
 
 
 def _column_table(suite: Suite, rows: Sequence[Row]) -> str:
-    """Every number: a line per blur model, means over its rows."""
+    """Every number: a line per blur model, means over scenes and seeds."""
     used = [
         name for name, value in COLUMNS.items() if any(value(r.numbers) is not None for r in rows)
     ]
@@ -141,6 +143,15 @@ def _column_table(suite: Suite, rows: Sequence[Row]) -> str:
                 cells[0] = _psnr_cell(own)
             lines.append(_line([contender.name, str(len(own)), *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _comparable(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows of scenes that no blur model lacks: a table may be half-made."""
+    scenes: dict[str, set[str]] = {}
+    for row in rows:
+        scenes.setdefault(row.key.contender, set()).add(row.key.scene)
+    common = set.intersection(*scenes.values()) if scenes else set()
+    return [row for row in rows if row.key.scene in common]
 
 
 def _cell(column: str, values: Sequence[float | None]) -> str:
