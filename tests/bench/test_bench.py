@@ -91,20 +91,20 @@ def table(results: Results) -> str:
 
 
 def test_every_model_gets_its_seeds_and_rivals_stand_side_by_side() -> None:
-    keys = SUITE.keys(budgets=["steps"])
+    keys = SUITE.select(budgets=["steps"])
     assert len(keys) == 2 * (2 + 1 + 1)
     assert [key.contender for key in keys[:3]] == ["dynamic", "none", "wild"]
     assert len({key.scene for key in keys[:3]}) == 1
-    assert len(SUITE.keys(contenders=["none"], seeds=[3, 4])) == 2 * 2 * 2
+    assert len(SUITE.select(contenders=["none"], seeds=[3, 4])) == 2 * 2 * 2
 
 
 def test_an_unknown_name_is_told_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"--scene three: .* one, two"):
-        SUITE.keys(scenes=["three"])
+        SUITE.select(scenes=["three"])
 
 
 def test_real_rows_their_pictures_and_a_diverging_one(results: Results, place: Place) -> None:
-    keys = SUITE.keys(scenes=["one"], seeds=[0])
+    keys = SUITE.select(scenes=["one"], seeds=[0])
     told: list[Row] = []
     run_missing(SUITE, keys, place, results, one_by_one(lambda key: lambda *_: None), told.append)
     failed = {row.key.contender for row in told if row.failure}
@@ -120,7 +120,7 @@ def test_real_rows_their_pictures_and_a_diverging_one(results: Results, place: P
 
 
 def test_the_same_number_of_rays_is_the_same_number_of_rays(results: Results, place: Place) -> None:
-    keys = SUITE.keys(["one"], ["none", "dynamic"], ["rays"], [0])
+    keys = SUITE.select(["one"], ["none", "dynamic"], ["rays"], [0])
     outcomes = dict(one_by_one(lambda key: lambda *_: None)(SUITE, keys, place))
     steps = {key.contender: outcome.numbers["step"] for key, outcome in outcomes.items()}
     rays = {key.contender: outcome.numbers["rays"] for key, outcome in outcomes.items()}
@@ -130,16 +130,16 @@ def test_the_same_number_of_rays_is_the_same_number_of_rays(results: Results, pl
 
 def test_rows_that_are_there_are_not_trained_again(results: Results, place: Place) -> None:
     asked, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
-    run_missing(SUITE, SUITE.keys(scenes=["one"]), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    run_missing(SUITE, SUITE.select(scenes=["one"]), place, results, execute, lambda row: None)  # type: ignore[arg-type]
     assert len(asked) == 8
-    run_missing(SUITE, SUITE.keys(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    run_missing(SUITE, SUITE.select(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
     assert len(asked) == 16
     assert {key.scene for key in asked[8:]} == {"two"}
 
 
 def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place: Place) -> None:
     _, execute = execute_without_training({"dynamic": 30.0, "none": 31.0, "wild": 10.0})
-    run_missing(SUITE, SUITE.keys(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    run_missing(SUITE, SUITE.select(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
     text = table(results)
     assert "| dynamic | 30.50 ± 0.71 | 30.50 ± 0.71 | 30.50 |" in text
     assert "| none | **31.00** | **31.00** | 31.00 |" in text
@@ -148,14 +148,14 @@ def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place:
 
 def test_means_are_taken_over_scenes_that_everybody_has(results: Results, place: Place) -> None:
     _, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
-    keys = [key for key in SUITE.keys() if (key.scene, key.contender) != ("two", "none")]
+    keys = [key for key in SUITE.select() if (key.scene, key.contender) != ("two", "none")]
     run_missing(SUITE, keys, place, results, execute, lambda row: None)  # type: ignore[arg-type]
     assert "| none | 20.00 | - | - |" in table(results)
     assert "| dynamic | 2 | 30.50 |" in table(results) and "| none | 1 | 20.00 |" in table(results)
 
 
 def test_a_row_of_other_settings_is_not_this_row(results: Results, place: Place) -> None:
-    key = SUITE.keys()[0]
+    key = SUITE.select()[0]
     results.keep(SUITE, key, Outcome(numbers(30.0), {}))
     path = results.folder / "rows" / key.path
     content = json.loads(path.read_text())
@@ -166,7 +166,7 @@ def test_a_row_of_other_settings_is_not_this_row(results: Results, place: Place)
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "3"])
 def test_a_damaged_row_says_so_in_the_table(results: Results, place: Place, text: str) -> None:
-    key = SUITE.keys()[0]
+    key = SUITE.select()[0]
     path = results.folder / "rows" / key.path
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -181,7 +181,7 @@ def test_a_scene_of_another_version_fails_its_rows_and_the_table_goes_on(
     truth = place.work / "scenes" / "one" / "truth"
     truth.mkdir(parents=True)
     (truth / "settings.json").write_text("{}")
-    keys = SUITE.keys(contenders=["none"], budgets=["steps"])
+    keys = SUITE.select(contenders=["none"], budgets=["steps"])
     told: list[Row] = []
     execute = one_by_one(lambda key: lambda *_: None)
     run_missing(SUITE, keys, place, results, execute, told.append)
@@ -201,7 +201,7 @@ def test_pictures_of_a_row_come_back(results: Results, place: Place) -> None:
 
     folder = PictureFolder(results.tiles)
     picture = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
-    key = SUITE.keys()[0]
+    key = SUITE.select()[0]
     folder.write(key, {"render": picture})
     read = folder.read(key, "render")
     assert read is not None and np.array_equal(read, picture)

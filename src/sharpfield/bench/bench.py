@@ -60,7 +60,7 @@ class Results:
         """
         parts = ["# Results\n\nMade by `sharpfield bench` from the rows beside it; do not edit.\n"]
         for each in self.suites:
-            rows = self.rows.read_all(each, each.keys(seeds=range(MOST_SEEDS)))
+            rows = self.rows.read_all(each, each.select(seeds=range(MOST_SEEDS)))
             if each.name == suite.name:
                 pictures = PictureFolder(self.tiles)
                 write_sheets(each, rows, pictures, self.folder / "pictures" / each.name)

@@ -129,7 +129,7 @@ class Suite:
             "scene": self.scene(key.scene).recipe(),
         }
 
-    def keys(
+    def select(
         self,
         scenes: Sequence[str] = (),
         contenders: Sequence[str] = (),

@@ -56,7 +56,9 @@ def suite_tables(suite: Suite, rows: Sequence[Row]) -> str:
 def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[str]:
     good = [row for row in rows if row.failure is None]
     machines = sorted({row.numbers["machine"] for row in good})
-    parts = [f"### {budget.description}\n", f"Machine: {'; '.join(machines)}.\n"]
+    seeds = ", ".join(str(seed) for seed in sorted({row.key.seed for row in rows}))
+    note = f"Seeds: {seeds}. Machine: {'; '.join(machines)}.\n"
+    parts = [f"### {budget.description}\n", note]
     if len(suite.scenes) > 1:
         parts += [_scene_table(suite, rows), _verdict(suite, good)]
     compared = _comparable(good)

@@ -53,7 +53,7 @@ def bench(
     stopped; remove a row's file to repeat it. Nothing else should run on the machine meanwhile.
     """
     chosen = find_suite(suite)
-    keys = chosen.keys(scene or (), model or (), budget or (), seed or ())
+    keys = chosen.select(scene or (), model or (), budget or (), seed or ())
     place = Place(work.resolve(), data.resolve(), find_device(device))
     if only_scenes:
         _make_scenes(chosen, {key.scene for key in keys}, place)
