@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from sharpfield.bench.pictures import PictureFolder, write_sheets
+from sharpfield.bench.pictures import PictureFolder, write_sheet
 from sharpfield.bench.rows import Row, RowFolder
 from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import RowKey, Suite
@@ -53,8 +52,14 @@ class Results:
             self.rows.write(suite, row)
         return row
 
+    def write_sheet(self, suite: Suite, key: RowKey) -> None:
+        """Show what all blur models made of the scene of ``key`` under its budget, first seed."""
+        keys = suite.select([key.scene], budgets=[key.budget], seeds=[0])
+        target = self.folder / "pictures" / suite.name / f"{key.scene}-{key.budget}.png"
+        write_sheet(self.rows.read_all(suite, keys), PictureFolder(self.tiles), target)
+
     def write_tables(self, suite: Suite, failed: Sequence[Row] = ()) -> None:
-        """Make ``RESULTS.md`` of all rows there are, and the sheets of ``suite``.
+        """Make ``RESULTS.md`` of all rows there are.
 
         ``failed`` are rows of ``suite`` that failed just now and were not kept.
         """
@@ -62,8 +67,6 @@ class Results:
         for each in self.suites:
             rows = self.rows.read_all(each, each.select(seeds=range(MOST_SEEDS)))
             if each.name == suite.name:
-                pictures = PictureFolder(self.tiles)
-                write_sheets(each, rows, pictures, self.folder / "pictures" / each.name)
                 rows += [row for row in failed if row not in rows]
             if rows:
                 parts.append(suite_tables(each, rows))
@@ -85,6 +88,7 @@ def run_missing(
         if outcome.failure is not None and not outcome.lasting:
             failed.append(row)
         tell(row)
+        results.write_sheet(suite, key)
         results.write_tables(suite, failed)
     results.write_tables(suite, failed)
 
@@ -115,7 +119,7 @@ def spread_by_ray(
     # A row that shared its machine with another would train for fewer steps in the same time.
     cores = min(node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["Alive"])
     gpus = 1 if place.device.type == "cuda" else 0
-    train_row = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_unobserved)
+    train_row = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(run_row)
     waiting = {train_row.remote(suite, key, place): key for key in keys}
     while waiting:
         (done,), _ = ray.wait(list(waiting), num_returns=1)
@@ -134,11 +138,3 @@ def load_ray() -> ModuleType:
         return importlib.import_module("ray")
     except ImportError:
         raise InputError("--spread: Ray is not installed; pip install 'sharpfield[ray]'") from None
-
-
-def _unobserved(suite: Suite, key: RowKey, place: Place) -> Outcome:
-    return run_row(suite, key, place, _ignore)
-
-
-def _ignore(*_: Any) -> None:
-    """Nobody watches a row on another machine."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sharpfield.bench.rows import Row
-from sharpfield.bench.suite import RowKey, Suite
+from sharpfield.bench.suite import RowKey
 from sharpfield.errors import InputError
 from sharpfield.evaluate.images import write_image
 from sharpfield.files import write_bytes
@@ -55,27 +55,20 @@ class PictureFolder:
         return self.root / key.path.with_suffix("") / f"{name}.png"
 
 
-def write_sheets(suite: Suite, rows: Sequence[Row], pictures: PictureFolder, target: Path) -> None:
-    """One sheet per scene and budget, ``target/<scene>-<budget>.png``, of the first seed."""
-    for scene in suite.scenes:
-        for budget in suite.budgets:
-            shown = [
-                row
-                for row in rows
-                if (row.key.scene, row.key.budget, row.key.seed) == (scene.name, budget.name, 0)
-                and row.failure is None
-            ]
-            tiles = {
-                line: [pictures.read(row.key, own) for row in shown]
-                for line, (_, own) in _LINES.items()
-            }
-            if any(tile is not None for line in tiles.values() for tile in line):
-                firsts = {
-                    line: pictures.read(shown[0].key, first) for line, (first, _) in _LINES.items()
-                }
-                titles = [f"{r.key.contender}\n{r.numbers['mean']['psnr']:.2f} dB" for r in shown]
-                png = _sheet(titles, {line: [firsts[line], *tiles[line]] for line in tiles})
-                write_bytes(target / f"{scene.name}-{budget.name}.png", png)
+def write_sheet(rows: Sequence[Row], pictures: PictureFolder, target: Path) -> None:
+    """The pictures of ``rows``, those of one scene and budget, side by side as a PNG file.
+
+    Nothing is written where no row has any.
+    """
+    shown = [row for row in rows if row.failure is None]
+    tiles = {
+        line: [pictures.read(row.key, own) for row in shown] for line, (_, own) in _LINES.items()
+    }
+    if any(tile is not None for line in tiles.values() for tile in line):
+        firsts = {line: pictures.read(shown[0].key, first) for line, (first, _) in _LINES.items()}
+        titles = [f"{r.key.contender}\n{r.numbers['mean']['psnr']:.2f} dB" for r in shown]
+        png = _sheet(titles, {line: [firsts[line], *tiles[line]] for line in tiles})
+        write_bytes(target, png)
 
 
 def _sheet(

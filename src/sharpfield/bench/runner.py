@@ -20,7 +20,7 @@ from sharpfield.export.maps import KERNEL_COLOURS, colourise
 from sharpfield.presets import preset
 from sharpfield.run import Run, open_run, read_scene
 from sharpfield.settings import with_overrides
-from sharpfield.train.loop import Interrupted, Job, Observer, train
+from sharpfield.train.loop import Interrupted, Job, Observer, ignore, train
 from sharpfield.train.memory import forget_peak_memory
 
 SIZE_SHOWN = 13.0
@@ -55,7 +55,7 @@ class Outcome:
     lasting: bool = True
 
 
-def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer) -> Outcome:
+def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore) -> Outcome:
     """Train and score a row from scratch; what goes wrong is its failure.
 
     Raises ``KeyboardInterrupt`` after Ctrl-C.
@@ -69,7 +69,7 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer) -> Outco
     shutil.rmtree(folder, ignore_errors=True)
     forget_peak_memory(place.device)
     try:
-        progress = train(Job(folder, scene, config, place.device), observe, _ignore)
+        progress = train(Job(folder, scene, config, place.device), observe, ignore)
         run = open_run(folder, place.device)
         evaluation = evaluate(run)
     except Interrupted:
@@ -116,7 +116,3 @@ def _most_blurred(run: Run) -> int:
         return 0.0 if known is None else float(known.mean())
 
     return max(run.scene.train_indices, key=extent)
-
-
-def _ignore(message: str) -> None:
-    """A row starts in an empty folder: there is nothing to be warned of."""

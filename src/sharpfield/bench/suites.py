@@ -29,7 +29,7 @@ def _time(seconds: int) -> Budget:
 
 
 SECONDS = 30
-"""Training time of a row of the large tables: all of them take three hours on two cores."""
+"""Training time of a row of the large tables, meant to be done in three hours on two cores."""
 
 BLUR_SCENES = (
     *(BenchScene(name, scene.description, scene.settings) for name, scene in SUITE.items()),

@@ -15,6 +15,7 @@ from sharpfield.blur.nested import rank_by_spread
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.se3 import compose, exponential
+from sharpfield.geometry.shear import shifted_and_sheared
 
 START_BESIDE_PATH = 0.3
 """Aperture at the start where the camera may shake as well, relative to that of a still one."""
@@ -57,10 +58,8 @@ class ThinLens(nn.Module):
         """From the frame of the camera to that of each ray: the centre, then the points."""
         points = torch.cat([self.disc.new_zeros(1, 2), self.disc])
         shift = self.radius()[:, None, None] * points
-        matrix = torch.eye(3, 4, device=points.device).repeat(*shift.shape[:2], 1, 1)
-        # A direction has depth 1, z = -1: the shear takes the shift back at the depth in focus.
-        shear = F.pad((shift * self.focus_disparity()[:, None, None])[..., None], (2, 1, 0, 1))
-        return matrix + shear + F.pad(shift[..., None], (3, 0, 0, 1))
+        # The shear takes the shift back at the depth in focus.
+        return shifted_and_sheared(shift, shift * self.focus_disparity()[:, None, None])
 
     def twists(self) -> Float[Tensor, "views motions 6"]:
         """The rigid motions that come nearest: a shift, and a turn towards the point in focus."""

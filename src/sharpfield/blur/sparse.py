@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.network_motions import relu_layers
 from sharpfield.config import SparseConfig
+from sharpfield.fields.mlp import positional_encoding
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.se3 import compose
+from sharpfield.geometry.shear import shifted_and_sheared
 
 START_SPREAD = 0.1
 """Standard deviation of the canonical points at the start, as a share of the window."""
@@ -73,11 +75,13 @@ class PointNetwork(nn.Module):
         of_pixel = torch.cat(
             [
                 self.embedding.index_select(0, pixels.view),
-                octaves_of(place, self.config.pixel_octaves),
+                positional_encoding(place, self.config.pixel_octaves),
             ],
             dim=1,
         )
-        of_point = octaves_of(canonical * math.pi / self.config.window, self.config.point_octaves)
+        of_point = positional_encoding(
+            canonical * math.pi / self.config.window, self.config.point_octaves
+        )
         shared = of_pixel[:, None].expand(-1, self.points, -1)
         seen = torch.cat([of_point, shared], dim=2)
         joined = F.relu(self.join(torch.cat([seen, self.layers(seen)], dim=2)))
@@ -181,16 +185,9 @@ def camera_matrices(
     (pixels, x to the right, y down) away. No rigid motion, but used like one.
     """
     shear = origin - image * depth_one_steps(image, camera)
-    columns = F.pad(torch.stack([shear, origin], dim=-1), (2, 0, 0, 1))
-    return torch.eye(3, 4, dtype=columns.dtype, device=columns.device) + columns
+    return shifted_and_sheared(origin, shear)
 
 
 def depth_one_steps(like: Tensor, camera: Camera) -> Float[Tensor, " axes"]:
     """How far a pixel to the right, and one down, lie apart at depth 1, along camera axes."""
     return like.new_tensor([1.0 / camera.focal_x, -1.0 / camera.focal_y])
-
-
-def octaves_of(values: Float[Tensor, "*batch 2"], octaves: int) -> Float[Tensor, "*batch channels"]:
-    """The values, which span [-pi, pi], and sine and cosine of 1, 2, 4, ... times them."""
-    phases = (values[..., None] * 2.0 ** torch.arange(octaves, device=values.device)).flatten(-2)
-    return torch.cat([values, phases.sin(), phases.cos()], dim=-1)

@@ -107,7 +107,7 @@ def write_views(
     camera = picture_camera(run, options)
     images = {}
     for number, view in enumerate(run.scene.views):
-        picture = _render(run, camera, view.pose)
+        picture = _render(run, camera, run.pose(number))
         images[view.name] = picture.colour
         write_image(target / f"{number:03d}.png", picture.colour)
         write_image(target / f"{number:03d}_disp.png", _grey(1.0 - picture.depth))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sharpfield.bench.bench import Results, one_by_one, run_missing, spread_by_ray
+from sharpfield.bench.bench import MOST_SEEDS, Results, one_by_one, run_missing, spread_by_ray
 from sharpfield.bench.rows import Row
 from sharpfield.bench.runner import Place
 from sharpfield.bench.suite import Suite
@@ -38,7 +38,7 @@ def bench(
     budget: Annotated[list[str] | None, typer.Option(help="Only this budget; repeatable.")] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(min=0, max=9, help="This seed for all models; repeatable."),
+        typer.Option(min=0, max=MOST_SEEDS - 1, help="This seed for all models; repeatable."),
     ] = None,
     only_scenes: Annotated[
         bool,
@@ -70,10 +70,10 @@ def bench(
 def _make_scenes(suite: Suite, names: Collection[str], place: Place) -> None:
     scenes = [scene for scene in suite.scenes if scene.name in names]
     with counting("scenes") as show:
-        for done, scene in enumerate(scenes):
-            show(done, len(scenes))
+        for done, scene in enumerate(scenes, start=1):
             folder = place.prepare(scene)
             console.print(f"{scene.name}: {scene.description} ({folder})")
+            show(done, len(scenes))
 
 
 def _tell(row: Row, bar: RowsBar) -> None:

@@ -18,7 +18,7 @@ from sharpfield.run import read_scene
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
 from sharpfield.train.distributed import ALONE, Group, joined_group
-from sharpfield.train.loop import Job
+from sharpfield.train.loop import Job, ignore
 from sharpfield.train.loop import train as train_run
 from sharpfield.train.trainer import Progress
 
@@ -91,7 +91,7 @@ def train_scene(
     """Train with a progress bar, and say what it came to; only the first process shows anything."""
     job = Job(run, scene, config, device, group)
     if not group.first:
-        return train_run(job, lambda trainer, result: None, lambda message: None)
+        return train_run(job, ignore, ignore)
     with training(label) as observe:
         progress = train_run(job, observe, warn)
     console.print(

@@ -104,7 +104,7 @@ def encoded_width(octaves: int) -> int:
 
 
 def positional_encoding(
-    values: Float[Tensor, "*batch 3"], octaves: int
+    values: Float[Tensor, "*batch axes"], octaves: int
 ) -> Float[Tensor, "*batch channels"]:
     """The values, then sine and cosine at frequencies 1, 2, 4, ... (NeRF, equation 4)."""
     parts = [values]

@@ -61,6 +61,13 @@ class Truth:
     """True camera-to-world poses during each exposure, in the units of the LLFF files."""
 
 
+def check_setting(kind: str, settings: object, name: str, valid: bool, advice: str) -> None:
+    """Raises InputError that names the setting ``name``, its value and ``advice``, unless valid."""
+    if not valid:
+        value = getattr(settings, name)
+        raise InputError(f"{kind} scene: {name} {value} is out of range; {advice}")
+
+
 def make_scene(
     root: Path,
     settings: Mapping[str, object],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sharpfield.errors import InputError
-from sharpfield.scene.made_scene import Shot, make_scene
+from sharpfield.scene.blur_plan import planned_blurs, sized
+from sharpfield.scene.made_scene import Shot, check_setting, make_scene
 from sharpfield.scene.photoreal_world import load_mitsuba, photoreal_world
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import displaced, shake_twists, toy_camera, view_poses
@@ -20,7 +21,6 @@ from sharpfield.scene.toy_render import to_display
 
 _STATED_WIDTH = 144
 """The photo width, in pixels, for which `PhotorealSettings.shake_pixels` is stated."""
-_SHARP_PIXELS = (0.1, 0.6)
 _ROTATION_SHARE = 0.5
 _BOUNCES = 5
 """Segments of the longest light path; longer ones would add 0.2 % of the light."""
@@ -57,21 +57,21 @@ class PhotorealSettings:
 
     def __post_init__(self) -> None:
         """Raises InputError for a value outside the range that its field states."""
-        self._check("width", self.width >= 32, "give at least 32")
-        self._check("height", 32 <= self.height <= 0.75 * self.width, "give 32 to 3/4 of width")
-        self._check("views", self.views >= 2, "give at least 2")
-        self._check("hold", self.hold >= 2, "give at least 2")
-        self._check("exposures", self.exposures >= 33, "give at least 33")
-        self._check("samples", self.samples >= 1, "give at least 1")
-        self._check("seed", self.seed >= 0, "give at least 0")
-        self._check("sharp_fraction", 0 <= self.sharp_fraction <= 1, "give 0 to 1")
+        check = partial(check_setting, "photoreal", self)
+        check("width", self.width >= 32, "give at least 32")
+        check(
+            "height",
+            32 <= self.height <= 0.75 * self.width,
+            "give 32 to 3/4 of width",
+        )
+        check("views", self.views >= 2, "give at least 2")
+        check("hold", self.hold >= 2, "give at least 2")
+        check("exposures", self.exposures >= 33, "give at least 33")
+        check("samples", self.samples >= 1, "give at least 1")
+        check("seed", self.seed >= 0, "give at least 0")
+        check("sharp_fraction", 0 <= self.sharp_fraction <= 1, "give 0 to 1")
         low, high = self.shake_pixels
-        self._check("shake_pixels", 0 < low <= high <= 60, "give 0 < low <= high <= 60")
-
-    def _check(self, name: str, valid: bool, advice: str) -> None:
-        if not valid:
-            value = getattr(self, name)
-            raise InputError(f"photoreal scene: {name} {value} is out of range; {advice}")
+        check("shake_pixels", 0 < low <= high <= 60, "give 0 < low <= high <= 60")
 
 
 PHOTOREAL = PhotorealSettings()
@@ -215,10 +215,11 @@ def _shoot(
     generator = np.random.default_rng(settings.seed)
     held_out = [view % settings.hold == 0 for view in range(settings.views)]
     poses = view_poses(held_out, generator)
-    largest = _largest_extents(settings, held_out, generator)
+    pixels_wanted = np.array(settings.shake_pixels) * settings.width / _STATED_WIDTH
+    blurs = planned_blurs(held_out, settings.sharp_fraction, pixels_wanted, generator)
     shots = []
-    for pose, pixels in zip(poses, largest, strict=True):
-        shots.append(_shot(studio, pose, float(pixels), settings, generator))
+    for pose, blur in zip(poses, blurs, strict=True):
+        shots.append(_shot(studio, pose, blur.pixels, settings, generator))
         if progress is not None:
             progress(len(shots), settings.views)
     return shots
@@ -243,21 +244,6 @@ def _shot(
     return Shot(photo, sharp, extent, seen.depth.astype(np.float32), pose, path, given_pose=pose)
 
 
-def _largest_extents(
-    settings: PhotorealSettings, held_out: list[bool], generator: np.random.Generator
-) -> Float[np.ndarray, " views"]:
-    """The largest extent of each view in pixels; 0 for held-out views."""
-    training = generator.permutation(np.flatnonzero(~np.array(held_out)))
-    sharp, blurred = np.split(training, [round(settings.sharp_fraction * len(training))])
-    largest = np.zeros(settings.views)
-    largest[sharp] = generator.uniform(*_SHARP_PIXELS, len(sharp))
-    # One draw from each equal slice of the range: every seed has mild and severe blur.
-    low, high = np.array(settings.shake_pixels) * settings.width / _STATED_WIDTH
-    places = (np.arange(len(blurred)) + generator.random(len(blurred))) / max(len(blurred), 1)
-    largest[blurred] = low + (high - low) * places
-    return largest
-
-
 def _shaken(
     studio: Studio,
     pose: Float[np.ndarray, "3 4"],
@@ -272,9 +258,4 @@ def _shaken(
         return float(extents(points, studio.camera, displaced(pose, twists)).max())
 
     shake = shake_twists(studio.camera, settings.exposures, "smooth", generator)
-    # Extents grow almost in proportion to small twists, so a few corrections suffice.
-    rotating, translating = (1e-3 * half / largest(1e-3 * half) for half in shake)
-    twists = _ROTATION_SHARE * rotating + (1 - _ROTATION_SHARE) * translating
-    for _ in range(4):
-        twists = twists * (pixels / largest(twists))
-    return displaced(pose, twists)
+    return displaced(pose, sized(*shake, _ROTATION_SHARE, pixels, largest))

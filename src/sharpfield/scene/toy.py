@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from sharpfield.errors import InputError
-from sharpfield.scene.made_scene import Shot, make_scene
+from sharpfield.scene.blur_plan import Blur, planned_blurs, sized
+from sharpfield.scene.made_scene import Shot, check_setting, make_scene
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import (
     PathKind,
@@ -25,7 +25,6 @@ from sharpfield.scene.toy_world import World, toy_world
 
 _STATED_WIDTH = 192
 """The photo width, in pixels, for which `ToySettings.shake_pixels` is stated."""
-_SHARP_PIXELS = (0.1, 0.6)
 _FOCUS_DEPTHS = (3.0, 7.5)
 _GENERATOR = 1
 """Version of the generator; raise it when the same settings come to give other photos."""
@@ -83,19 +82,20 @@ class ToySettings:
 
     def __post_init__(self) -> None:
         """Raises InputError for a value outside the range that its field states."""
-        _check(self, "width", self.width >= 32, "give at least 32")
-        _check(self, "height", 32 <= self.height <= 0.75 * self.width, "give 32 to 3/4 of width")
-        _check(self, "views", self.views >= 2, "give at least 2")
-        _check(self, "hold", self.hold >= 2, "give at least 2")
-        _check(self, "exposures", self.exposures >= 33, "give at least 33")
-        _check(self, "seed", self.seed >= 0, "give at least 0")
-        _check(self, "sharp_fraction", 0 <= self.sharp_fraction <= 1, "give 0 to 1")
-        _check(self, "rotation_share", 0 <= self.rotation_share <= 1, "give 0 to 1")
-        _check(self, "defocus", 0 <= self.defocus <= 0.2, "give 0 to 0.2")
-        _check(self, "exposure", 0 < self.exposure <= 10, "give above 0 to 10")
-        _check(self, "pose_noise", 0 <= self.pose_noise <= 1, "give 0 to 1")
+        check = partial(check_setting, "toy", self)
+        check("width", self.width >= 32, "give at least 32")
+        check("height", 32 <= self.height <= 0.75 * self.width, "give 32 to 3/4 of width")
+        check("views", self.views >= 2, "give at least 2")
+        check("hold", self.hold >= 2, "give at least 2")
+        check("exposures", self.exposures >= 33, "give at least 33")
+        check("seed", self.seed >= 0, "give at least 0")
+        check("sharp_fraction", 0 <= self.sharp_fraction <= 1, "give 0 to 1")
+        check("rotation_share", 0 <= self.rotation_share <= 1, "give 0 to 1")
+        check("defocus", 0 <= self.defocus <= 0.2, "give 0 to 0.2")
+        check("exposure", 0 < self.exposure <= 10, "give above 0 to 10")
+        check("pose_noise", 0 <= self.pose_noise <= 1, "give 0 to 1")
         low, high = self.shake_pixels
-        _check(self, "shake_pixels", 0 <= low <= high <= 60, "give 0 <= low <= high <= 60")
+        check("shake_pixels", 0 <= low <= high <= 60, "give 0 <= low <= high <= 60")
 
 
 def make_toy_scene(root: Path, settings: ToySettings) -> None:
@@ -108,21 +108,6 @@ def make_toy_scene(root: Path, settings: ToySettings) -> None:
     make_scene(root, recipe, settings.hold, camera, lambda: _shoot(settings))
 
 
-def _check(settings: ToySettings, name: str, valid: bool, advice: str) -> None:
-    if not valid:
-        raise InputError(f"toy scene: {name} {getattr(settings, name)} is out of range; {advice}")
-
-
-@dataclass(frozen=True)
-class _Blur:
-    """What blurs one view."""
-
-    pixels: float = 0.0
-    """Its largest motion extent."""
-    strong: bool = False
-    """Whether it is more than the slight motion of a sharp photo."""
-
-
 def _shoot(settings: ToySettings) -> list[Shot]:
     generator = np.random.default_rng(settings.seed)
     # Its own generator, so that photos do not depend on the noise of the poses.
@@ -131,8 +116,10 @@ def _shoot(settings: ToySettings) -> list[Shot]:
     camera = toy_camera(settings.width, settings.height)
     held_out = [view % settings.hold == 0 for view in range(settings.views)]
     poses = view_poses(held_out, generator)
+    pixels_wanted = np.array(settings.shake_pixels) * settings.width / _STATED_WIDTH
+    blurs = planned_blurs(held_out, settings.sharp_fraction, pixels_wanted, generator)
     shots = []
-    for pose, blur in zip(poses, _blurs(settings, held_out, generator), strict=True):
+    for pose, blur in zip(poses, blurs, strict=True):
         shot = _shot(world, camera, pose, blur, settings, generator)
         pixels = settings.pose_noise * float(shot.extent.mean())
         if blur.strong and pixels > 0:
@@ -145,7 +132,7 @@ def _shot(
     world: World,
     camera: Camera,
     pose: Float[np.ndarray, "3 4"],
-    blur: _Blur,
+    blur: Blur,
     settings: ToySettings,
     generator: np.random.Generator,
 ) -> Shot:
@@ -166,23 +153,6 @@ def _shot(
     return Shot(photo, sharp, seen.extent, seen.depth, pose, path, given_pose=pose)
 
 
-def _blurs(
-    settings: ToySettings, held_out: list[bool], generator: np.random.Generator
-) -> list[_Blur]:
-    """The blur of each view; none for held-out views."""
-    training = generator.permutation(np.flatnonzero(~np.array(held_out)))
-    sharp, blurred = np.split(training, [round(settings.sharp_fraction * len(training))])
-    blurs = [_Blur()] * settings.views
-    for view, pixels in zip(sharp, generator.uniform(*_SHARP_PIXELS, len(sharp)), strict=True):
-        blurs[view] = _Blur(float(pixels))
-    # One draw from each equal slice of the range: every seed has mild and severe blur.
-    low, high = np.array(settings.shake_pixels) * settings.width / _STATED_WIDTH
-    places = (np.arange(len(blurred)) + generator.random(len(blurred))) / max(len(blurred), 1)
-    for view, pixels in zip(blurred, low + (high - low) * places, strict=True):
-        blurs[view] = _Blur(float(pixels), strong=True)
-    return blurs
-
-
 def _shake(
     world: World,
     camera: Camera,
@@ -200,7 +170,7 @@ def _shake(
     scale = max(1, camera.width // 96)
     small = camera.scaled(camera.width // scale, camera.height // scale)
     shake = shake_twists(camera, settings.exposures, settings.path, generator, settings.pivot)
-    return _sized(*shake, settings.rotation_share, pixels, largest)
+    return sized(*shake, settings.rotation_share, pixels, largest)
 
 
 def _misplaced(
@@ -218,20 +188,4 @@ def _misplaced(
 
     turn, shift = np.zeros((2, 1, 6))
     turn[:, :3], shift[:, 3:] = generator.normal(size=(2, 3))
-    return displaced(pose, _sized(turn, shift, 0.5, pixels, mean))[0]
-
-
-def _sized(
-    rotating: Float[np.ndarray, "exposures 6"],
-    translating: Float[np.ndarray, "exposures 6"],
-    rotation_share: float,
-    pixels: float,
-    measure: Callable[[Float[np.ndarray, "exposures 6"]], float],
-) -> Float[np.ndarray, "exposures 6"]:
-    """Both halves of a motion mixed, so large that ``measure`` finds ``pixels``."""
-    rotating, translating = (1e-3 * half / measure(1e-3 * half) for half in (rotating, translating))
-    twists = rotation_share * rotating + (1 - rotation_share) * translating
-    # Displacements grow almost in proportion to small twists, so a few corrections suffice.
-    for _ in range(4):
-        twists = twists * (pixels / measure(twists))
-    return twists
+    return displaced(pose, sized(turn, shift, 0.5, pixels, mean))[0]

@@ -77,8 +77,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
     """
     if not job.group.first:
         job.group.wait()
-        trainer = _restored(job, _ignore)
-        _advance(trainer, job, None, _ignore)
+        trainer = _restored(job, ignore)
+        _advance(trainer, job, None, ignore)
         return trainer.progress
     with lock_run(job.run, job.anew):
         claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change, job.anew)
@@ -89,8 +89,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
         return trainer.progress
 
 
-def _ignore(*_: object) -> None:
-    """What the first process does alone."""
+def ignore(*_: object) -> None:
+    """For who has nothing to show: observes or warns nobody."""
 
 
 def _restored(job: Job, warn: Callable[[str], None]) -> Trainer:
