@@ -119,17 +119,19 @@ class BlurConfig:
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
-    first_size: int = 3
-    """Kernel size, 1 or more rays, while the motions are found and the mask does not decide."""
+    first_size: int = 4
+    """Kernel size, 1 or more rays, while the motions are found; the most while gates are soft."""
     mask: MaskName = "network"
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
-    mask_tolerance: float = 0.0075
+    mask_tolerance: float = 0.004
     """Rays are closed while that changes the pixel by less than this, in display colours."""
+    sharp_tolerance: float = 0.01
+    """A pixel that its whole kernel changes by less than this takes one ray."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
-    mask_every: int = 2
+    mask_every: int = 4
     """The Mask CNN learns at every n-th step."""
     mask_views: int = 4
     """Views that a mask step looks at."""
@@ -228,18 +230,20 @@ class TrainConfig:
     """Kernel rays to render in training, when there is no time budget; 0: use ``steps``."""
     steps: int = 2000
     """Optimiser steps when there is no budget."""
-    warmup: float = 0.15
+    warmup: float = 0.05
     """Share of training as plain NeRF, before the kernel starts."""
     settle: float = 0.3
-    """Share of training after which the mask decides; before, all pixels have ``first_size``."""
-    harden: float = 0.5
-    """Share of training after which gates are exactly 0 or 1."""
+    """Share of training after which the mask lets sharp pixels off with one ray, by soft gates."""
+    harden: float = 0.6
+    """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: float = 2e-2
     """Adam rate of the hash table."""
     head_rate: float = 1e-2
     """Adam rate of the heads, and of the networks of ``mlp``."""
     blur_rate: float = 2e-3
     """Adam rate of the motions, weights and a learned tone curve."""
+    lens_rate: float = 1.5e-2
+    """Adam rate of apertures and depths in focus: two numbers per view, no network moves them."""
     mask_rate: float = 4e-3
     """Adam rate of the Mask CNN."""
     final_rate: float = 0.05

@@ -12,7 +12,12 @@ PRESETS = ("fast", "default", "paper")
 
 BLURS: Mapping[str, tuple[str, ...]] = {
     "none": ("blur.model=none",),
-    "sparse": ("blur.model=sparse", "blur.motions=4"),
+    "sparse": (
+        "blur.model=sparse",
+        "blur.motions=4",
+        "sparse.alignment=0.01",
+        "train.blur_rate=0.03",
+    ),
     "rigid": ("blur.model=rigid", "blur.motions_from=path"),
     "trajectory": (
         "blur.model=rigid",

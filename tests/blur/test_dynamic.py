@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.blur.models import (
@@ -180,7 +182,7 @@ class TestGates:
             assert (model.costs(phase) == size).all()
 
     def test_closed_rays_are_not_rendered(self) -> None:
-        model = dynamic()
+        model = dynamic(first_size=RAYS)
         stir(model)
         pixels = random_pixels()
         rays = []
@@ -191,6 +193,18 @@ class TestGates:
         assert rays == sorted(rays[:4]) + sorted(rays[4:])
         assert rays[0] == len(pixels) and rays[3] == rays[7] == len(pixels) * RAYS
         assert rays[4] < len(pixels) * RAYS, "soft gates that are all but closed cost nothing"
+
+    def test_soft_gates_let_sharp_pixels_off_and_give_the_others_the_first_size(self) -> None:
+        model = dynamic(first_size=3)
+        stir(model)
+        pixels = random_pixels()
+        for size, rays in ((1.0, 1), (2.0, 3), (RAYS, 3)):
+            model.sizes.fill_(size)
+            almost_hard = replace(SOFT, temperature=0.1)
+            kernel = kernel_of(model, pixels, almost_hard)
+            assert (torch.bincount(kernel.pixel) == rays).all()
+            assert (model.costs(almost_hard) == rays).all()
+            assert len(kernel_of(model, pixels, SOFT)) <= 3 * len(pixels)
 
     def test_soft_gates_become_the_hard_ones(self) -> None:
         size = torch.linspace(-1, RAYS + 1, 40)

@@ -41,6 +41,10 @@ class DynamicBlur(RigidBlur):
     closed ones. The CNN is taught on pixels whose rays are all rendered: a ray should be closed
     when closing it, and all after it, changes the pixel by less than a tolerance. This criterion
     knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
+
+    Sizes grow from coarse to fine: first all pixels have `first_size`, then those that need no
+    kernel are let off, and only in a field that is already sharp does the mask decide alone. In
+    a blurry field rays differ little, and the mask would close what could make it sharp.
     """
 
     sizes: Float[Tensor, "views rows columns"]
@@ -107,8 +111,7 @@ class DynamicBlur(RigidBlur):
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
         stored = bilinear(self.sizes, others.view, others.xy, self.camera)
         size = torch.cat([self._fresh_sizes(learning), stored]) if explored else stored
-        decided = size if phase.mask_open else torch.full_like(size, self._first_size())
-        gates = open_gates(decided, self.rays, phase.temperature)
+        gates = self._gates(size, phase)
         gates[:explored] = 1.0 + (gates[:explored] - gates[:explored].detach())
         rendered = (gates > RENDERED_GATE).gather(1, self.ranks()[pixels.view])
         of_size = gates - F.pad(gates[:, 1:], (0, 1))
@@ -119,8 +122,21 @@ class DynamicBlur(RigidBlur):
             pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
         )
 
-    def _first_size(self) -> float:
-        return float(min(self.config.first_size, self.rays))
+    def _gates(self, size: Float[Tensor, " pixels"], phase: Phase) -> Float[Tensor, "pixels ranks"]:
+        """Gates by rank, where the CNN wants ``size`` rays."""
+        gates = open_gates(self._decided(size, phase), self.rays, phase.temperature)
+        return gates * (torch.arange(self.rays, device=size.device) < self._most(phase))
+
+    def _decided(self, size: Tensor, phase: Phase) -> Tensor:
+        """The sizes in use, but for their limits; of any shape."""
+        first = min(self.config.first_size, self.rays)
+        if not phase.mask_open:
+            return torch.full_like(size, float(first))
+        return 1.0 + (first - 1) * (size - 1.0) if phase.temperature > 0 else size
+
+    def _most(self, phase: Phase) -> int:
+        hard = phase.mask_open and phase.temperature == 0
+        return self.rays if hard else min(self.config.first_size, self.rays)
 
     def _fresh_sizes(self, pixels: Pixels) -> Float[Tensor, " pixels"]:
         """Kernel sizes as the CNN now has them; its maps are kept."""
@@ -137,9 +153,7 @@ class DynamicBlur(RigidBlur):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:
             return super().costs(phase)
-        if not phase.mask_open:
-            return self.poses.new_full((len(self.poses),), self._first_size())
-        return self.sizes.clamp(1.0, self.rays).mean((1, 2))
+        return self._decided(self.sizes, phase).clamp(1.0, self._most(phase)).mean((1, 2))
 
     def own_pixels(self, kernel: Kernel) -> int:
         return 0 if kernel.exploration is None else len(kernel.exploration)
@@ -160,12 +174,16 @@ class DynamicBlur(RigidBlur):
     def _wanted_sizes(
         self, exploration: Exploration, colours: Float[Tensor, "rays 3"]
     ) -> Int[Tensor, " explored"]:
-        """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
+        """Fewest rays per explored pixel from which on the colour stays within the tolerance.
+
+        A pixel that one ray gets right within ``sharp_tolerance`` needs no more.
+        """
         explored = len(exploration)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
         display = gamma_curve(exploration.weights @ rays)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
         too_few = change > self.config.mask_tolerance**2
+        too_few &= change[:, :1] > self.config.sharp_tolerance**2
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:

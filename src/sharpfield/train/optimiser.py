@@ -15,6 +15,7 @@ def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
         "field.table": config.table_rate,
         "field.": config.head_rate,
         "blur.mask.": config.mask_rate,
+        "blur.motions.lens.": config.lens_rate,
         "blur.motions.": config.blur_rate,
         "adaptive.": config.head_rate,
         "tone.": config.blur_rate,
