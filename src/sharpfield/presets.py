@@ -79,6 +79,7 @@ def _paper(config: Config) -> Config:
             warmup=1200 / steps,
             head_rate=5e-4,
             blur_rate=5e-4,
+            lens_rate=5e-4,
             mask_rate=5e-4,
             final_rate=0.1 ** (steps / tenfold_decay),
             beta2=0.999,

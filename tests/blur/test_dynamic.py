@@ -302,6 +302,20 @@ class TestLessons:
         wanted = model._wanted_sizes(kernel.exploration, colours)
         assert (wanted > bright).all() and (wanted <= RAYS).all()
 
+    def test_what_one_ray_gets_right_enough_needs_no_kernel(self) -> None:
+        colours = random_colours(20 * RAYS)
+
+        def sizes(sharp: float) -> Tensor:
+            model = dynamic(mask_exploration=1.0, mask_tolerance=0.02, sharp_tolerance=sharp)
+            kernel = kernel_of(model, random_pixels(20), HARD_LEARNING)
+            assert kernel.exploration is not None
+            return model._wanted_sizes(kernel.exploration, colours)
+
+        exact, lenient = sizes(0.0), sizes(0.2)
+        let_off = lenient < exact
+        assert let_off.any() and (lenient > 1).any()
+        assert (lenient[let_off] == 1).all() and (sizes(2.0) == 1).all()
+
     def test_without_explored_pixels_there_is_no_lesson(self) -> None:
         model = dynamic()
         stir(model)

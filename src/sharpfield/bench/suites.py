@@ -81,7 +81,7 @@ ABLATIONS = Suite(
         _variant("no-renormalising", "blur.renormalise=false"),
         _variant("no-pressure", "blur.mask_tolerance=0", "blur.sharp_tolerance=0"),
         _variant("all-rays-first", "blur.first_size=9"),
-        _variant("soft-gates", "train.harden=1"),
+        _variant("soft-gates", "train.harden=1", "blur.first_size=9"),
         _variant("hard-at-once", "train.harden=0.3"),
         _variant("small-first", "blur.order=size"),
         _variant("tolerance-x2", "blur.mask_tolerance=0.008"),
