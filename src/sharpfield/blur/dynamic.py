@@ -124,19 +124,18 @@ class DynamicBlur(RigidBlur):
 
     def _gates(self, size: Float[Tensor, " pixels"], phase: Phase) -> Float[Tensor, "pixels ranks"]:
         """Gates by rank, where the CNN wants ``size`` rays."""
-        gates = open_gates(self._decided(size, phase), self.rays, phase.temperature)
-        return gates * (torch.arange(self.rays, device=size.device) < self._most(phase))
+        size, most = self._in_use(size, phase)
+        gates = open_gates(size, self.rays, phase.temperature)
+        return gates * (torch.arange(self.rays, device=size.device) < most)
 
-    def _decided(self, size: Tensor, phase: Phase) -> Tensor:
-        """The sizes in use, but for their limits; of any shape."""
+    def _in_use(self, wanted: Tensor, phase: Phase) -> tuple[Tensor, int]:
+        """Sizes in use where the CNN wants ``wanted``, and the most rays that a pixel may have."""
         first = min(self.config.first_size, self.rays)
         if not phase.mask_open:
-            return torch.full_like(size, float(first))
-        return 1.0 + (first - 1) * (size - 1.0) if phase.temperature > 0 else size
-
-    def _most(self, phase: Phase) -> int:
-        hard = phase.mask_open and phase.temperature == 0
-        return self.rays if hard else min(self.config.first_size, self.rays)
+            return torch.full_like(wanted, float(first)), first
+        if phase.temperature > 0:
+            return 1.0 + (first - 1) * (wanted - 1.0), first
+        return wanted, self.rays
 
     def _fresh_sizes(self, pixels: Pixels) -> Float[Tensor, " pixels"]:
         """Kernel sizes as the CNN now has them; its maps are kept."""
@@ -153,7 +152,8 @@ class DynamicBlur(RigidBlur):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:
             return super().costs(phase)
-        return self._decided(self.sizes, phase).clamp(1.0, self._most(phase)).mean((1, 2))
+        sizes, most = self._in_use(self.sizes, phase)
+        return sizes.clamp(1.0, most).mean((1, 2))
 
     def own_pixels(self, kernel: Kernel) -> int:
         return 0 if kernel.exploration is None else len(kernel.exploration)
