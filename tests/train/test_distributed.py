@@ -203,6 +203,30 @@ def test_a_group_is_turned_away_with_one_line(tmp_path: Path) -> None:
     assert "blur.model = none, now it is rigid" in complaint
 
 
+THREADS_LEFT = """
+import os
+from pathlib import Path
+import torch
+from sharpfield.train.distributed import joined_group
+
+with joined_group(torch.device("cpu")) as group:
+    parameter = torch.nn.Parameter(torch.ones(3))
+    parameter.grad = torch.ones(3)
+    group.add_gradients([parameter])
+    torch.optim.Adam([parameter]).step()
+threads = [path.joinpath("comm").read_text() for path in Path("/proc/self/task").iterdir()]
+print("left" if any("gloo" in name for name in threads) else "gone")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists threads as Linux does")
+def test_a_group_leaves_no_threads_that_could_abort_the_process(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(THREADS_LEFT)
+    outcome = two_processes(str(script), shown=tmp_path / "shown.txt")
+    assert outcome.code == 0 and outcome.shown.split() == ["gone", "gone"]
+
+
 def test_the_environment_says_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
