@@ -147,7 +147,7 @@ def joined_group(device: torch.device) -> Iterator[Group]:
 def _join(process: Process, device: torch.device) -> None:
     # Defaults of its functions hold the group that stands when it is imported, and torch.optim
     # imports it: then the group could not be destroyed, and might abort the process at its end.
-    import torch.distributed.nn.functional  # noqa: F401
+    import torch.distributed.nn.functional
 
     cuda = device.type == "cuda"
     if cuda:
