@@ -75,6 +75,9 @@ def make_run(tmp_path: Path) -> RunMaker:
             depth = np.tile(np.linspace(0.2, 0.8, camera.width, dtype=np.float32), (height, 1))
             return RenderedView(colour, depth)
 
+        def restore_view(self: Any, view: int, rendered: np.ndarray) -> np.ndarray:
+            return rendered
+
         def view_pose(self: Any, view: int) -> np.ndarray:
             return views[view].pose
 
@@ -108,6 +111,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             "peak_memory_bytes": 2**28,
             "motions": motions,
             "render": render,
+            "restore_view": restore_view,
             "pose": view_pose,
             "kernel_size": kernel_size,
             "masks": masks,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
-from sharpfield.blur.kernel import BlurModel, Kernel, Pixels
+from sharpfield.blur.kernel import TRAINED, BlurModel, Kernel, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.motions import Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
@@ -44,6 +44,18 @@ class RenderedView:
     depth: Float[np.ndarray, "height width"]
 
 
+@dataclass(frozen=True)
+class ReblurredView:
+    """A training photo as the model explains it, blur and all, in display colours in [0, 1].
+
+    ``own`` is the share of each pixel's light, in [0, 1], that comes from nearly where the sharp
+    photo has it: 1 where the kernel does not move.
+    """
+
+    colour: Float[np.ndarray, "height width 3"]
+    own: Float[np.ndarray, "height width"]
+
+
 class Model(nn.Module):
     """Everything that is learned, and how a sharp picture is made from it."""
 
@@ -57,8 +69,9 @@ class Model(nn.Module):
         self.field = build_field(config, self.camera)
         self.renderer = build_renderer(config, scene, poses)
         self.ndc = config.scene.ndc
+        self.depth = middle_depth(scene)
         photos = torch.from_numpy(np.stack([scene.views[i].photo for i in scene.train_indices]))
-        self.blur = build_blur(config, poses, photos, self.camera, middle_depth(scene))
+        self.blur = build_blur(config, poses, photos, self.camera, self.depth)
         self.adaptive = build_adaptive(config, self.field, self.blur)
         self.tone = build_tone(config.scene.tone)
 
@@ -110,6 +123,36 @@ class Model(nn.Module):
         colour = self.display(torch.cat([part.colour for part in parts])).clamp(0, 1)
         depth = torch.cat([part.depth for part in parts])
         return RenderedView(colour.view(*shape, 3).cpu().numpy(), depth.view(shape).cpu().numpy())
+
+    @torch.no_grad()
+    def reblur(self, view: int) -> ReblurredView:
+        """The photo of a training view, by its place among them, as the trained kernel blurs it.
+
+        With the kernel's own weights: adaptive ones need what only training remembers of a ray.
+        """
+        xy = pixel_centres(self.camera).to(self.blur.poses.device)
+        every = Pixels(torch.full((len(xy),), view, device=xy.device), xy)
+        at_once = max(1, self.picture_rays // self.blur.base_weights().shape[1])
+        colours, shares = [], []
+        for start in range(0, len(every), at_once):
+            pixels = every[slice(start, start + at_once)]
+            kernel = self.blur.kernel(pixels, TRAINED)
+            rays = self.kernel_rays(pixels, kernel)
+            rendered = self.renderer(self.field, rays, None).colour
+            colours.append(self.display(kernel.blend(rendered)).clamp(0, 1))
+            shares.append(self._own_share(pixels, kernel, rays))
+        shape = (self.camera.height, self.camera.width)
+        colour = torch.cat(colours).view(*shape, 3)
+        return ReblurredView(colour.cpu().numpy(), torch.cat(shares).view(shape).cpu().numpy())
+
+    def _own_share(self, pixels: Pixels, kernel: Kernel, rays: Rays) -> Float[Tensor, " pixels"]:
+        """Weight of each pixel's rays that stay within about a pixel, at the middle depth."""
+        directions = camera_directions(pixels.xy, self.camera)
+        unmoved = rays_from_poses(directions, self.blur.centres()[pixels.view]).at(self.depth)
+        moved = (rays.at(self.depth) - unmoved[kernel.pixel]).norm(dim=1)
+        shift = moved * self.camera.focal_x / self.depth
+        near = kernel.weights * torch.exp(-0.5 * shift**2)
+        return near.new_zeros(len(pixels)).index_add(0, kernel.pixel, near)
 
 
 def check_combination(config: Config) -> None:

@@ -57,6 +57,19 @@ class Run:
         """A view's photo as it would be without blur."""
         return self.render(self.scene.views[view].camera, self.pose(view))
 
+    def restore_view(
+        self, view: int, rendered: Float[np.ndarray, "height width 3"]
+    ) -> Float[np.ndarray, "height width 3"]:
+        """A training view's photo, sharp: display colours in [0, 1].
+
+        To its sharp rendering returns what the photo has beyond its rendering with blur (a step
+        of Van Cittert's deconvolution, 1931), as far as a pixel's light is its own: a photo, or
+        part of one, that was sharp stays as it is, with the detail that the field lacks.
+        """
+        blurred = self.model.reblur(self._place[view])
+        detail = blurred.own[..., None] * (self.scene.views[view].photo - blurred.colour)
+        return np.clip(rendered + detail, 0.0, 1.0)
+
     def pose(self, view: int) -> Float[np.ndarray, "3 4"]:
         """Where a view's sharp photo is seen from: the given pose, in training maybe corrected."""
         if view not in self._place:

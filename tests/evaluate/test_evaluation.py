@@ -50,6 +50,10 @@ def test_restored_photos_beat_the_blurry_ones(make_run: RunMaker) -> None:
     blurry = psnr(run.scene.views[2].photo, run.truth.sharp["photo2.png"])
     assert last.psnr_blurry == pytest.approx(blurry)
     assert last.psnr > 50 > 30 > last.psnr_blurry
+    assert last.psnr_rendered == last.psnr
+    type(run).restore_view = lambda self, view, rendered: self.scene.views[view].photo
+    kept = evaluate(run).restored[2]
+    assert kept.psnr == pytest.approx(blurry) and kept.psnr_rendered == last.psnr
 
 
 def test_without_truth_views_and_kernel(make_run: RunMaker) -> None:

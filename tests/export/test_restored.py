@@ -22,6 +22,16 @@ def test_each_training_photo_returns_sharp_under_its_name(make_run: RunMaker, su
         assert np.abs(image - truth).mean() < (0.1 if suffix == ".png" else 4)
 
 
+def test_the_rendering_alone(make_run: RunMaker) -> None:
+    run = make_run()
+    type(run).restore_view = lambda self, view, rendered: 1.0 - rendered
+    alone = [np.asarray(Image.open(path)) for path in restore(run, rendered=True)]
+    negatives = [np.asarray(Image.open(path)) for path in restore(run)]
+    for image, negative, name in zip(alone, negatives, run.truth.sharp, strict=False):
+        np.testing.assert_array_equal(image, to_8bit(run.truth.sharp[name]))
+        assert (np.abs(255 - image.astype(int) - negative) <= 1).all()
+
+
 def test_renders_at_hand_are_used(make_run: RunMaker) -> None:
     run = make_run()
     mark = np.full((31, 40, 3), 9, dtype=np.uint8)

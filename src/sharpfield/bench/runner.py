@@ -17,6 +17,7 @@ from sharpfield.errors import InputError
 from sharpfield.evaluate.evaluation import Evaluation, evaluate
 from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import KERNEL_COLOURS, colourise
+from sharpfield.export.restored import restored_photo
 from sharpfield.presets import preset
 from sharpfield.run import Run, open_run, read_scene
 from sharpfield.settings import with_overrides
@@ -100,8 +101,7 @@ def _pictures(run: Run, evaluation: Evaluation) -> dict[str, UInt8[np.ndarray, "
     pictures["blurry"] = to_8bit(view.photo)
     if run.truth is not None and view.name in run.truth.sharp:
         pictures["sharp"] = to_8bit(run.truth.sharp[view.name])
-    render = evaluation.renders.get(view.name)
-    pictures["restored"] = to_8bit(run.render_view(index).colour) if render is None else render
+    pictures["restored"] = restored_photo(run, index, evaluation.restored_photos)
     if run.config.blur.model == "dynamic":
         pictures["size"] = colourise(run.kernel_size(index), 1.0, SIZE_SHOWN, KERNEL_COLOURS)
     return pictures

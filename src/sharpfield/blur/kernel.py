@@ -119,6 +119,7 @@ class Phase:
 
 
 WARM_UP = Phase(kernel_open=False)
+TRAINED = Phase(kernel_open=True, mask_open=True)
 
 
 class BlurModel(nn.Module, ABC):

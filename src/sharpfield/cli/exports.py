@@ -15,11 +15,20 @@ from sharpfield.export.restored import restore as restore_photos
 from sharpfield.export.video import render_path
 
 
-def restore(run: RunArgument, device: DeviceOption = "auto") -> None:
+def restore(
+    run: RunArgument,
+    rendered: Annotated[
+        bool,
+        typer.Option(
+            "--rendered", help="The rendering alone, without the detail of photos that are sharp."
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+) -> None:
     """Give the training photos back sharp: RUN/restored/<photo names>."""
     opened = open_and_warn(run, find_device(device))
     with counting("restoring photos") as progress:
-        paths = restore_photos(opened, progress=progress)
+        paths = restore_photos(opened, progress=progress, rendered=rendered)
     console.print(f"{len(paths)} photos: {opened.folder / 'restored'}", soft_wrap=True)
 
 

@@ -35,7 +35,7 @@ def write_results(run: Run, others: Mapping[str, Evaluation] | None = None) -> E
     """Write RUN/eval, RUN/restored and RUN/report.html; ``others`` join the report's table."""
     evaluation = evaluate_run(run)
     with counting("restoring photos") as progress:
-        restore(run, evaluation.renders, progress)
+        restore(run, evaluation.restored_photos, progress)
     report = write_report(run, evaluation, others)
     psnr = evaluation.mean["psnr"]
     if psnr is not None:

@@ -41,10 +41,14 @@ class ViewScores:
 
 @dataclass(frozen=True)
 class RestoredScore:
-    """A training photo against its true sharp photo: PSNR in dB of the restored and the blurry."""
+    """A training photo against its true sharp photo: PSNR in dB.
+
+    Of the restored photo, of the field's sharp rendering alone, and of the blurry photo.
+    """
 
     name: str
     psnr: float
+    psnr_rendered: float
     psnr_blurry: float
 
 
@@ -54,8 +58,9 @@ class Evaluation:
 
     ``mean`` is None per metric when no view has it. ``restored`` is empty without a truth and
     ``kernel_size`` None without a blur model. ``renders`` are the sharp renders made on the way
-    (held-out views; with a truth also training views) by photo name, for reuse. ``notes`` are
-    one-line remarks about what was left out.
+    (held-out views; with a truth also training views) by photo name, and ``restored_photos`` the
+    training photos restored there, for reuse. ``notes`` are one-line remarks about what was left
+    out.
     """
 
     protocol: Protocol
@@ -72,6 +77,7 @@ class Evaluation:
     machine: str
     notes: tuple[str, ...]
     renders: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+    restored_photos: Mapping[str, UInt8[np.ndarray, "height width 3"]]
 
     @property
     def restored_mean(self) -> RestoredScore | None:
@@ -81,6 +87,7 @@ class Evaluation:
         return RestoredScore(
             "mean",
             float(np.mean([score.psnr for score in self.restored])),
+            float(np.mean([score.psnr_rendered for score in self.restored])),
             float(np.mean([score.psnr_blurry for score in self.restored])),
         )
 
@@ -94,7 +101,7 @@ class Evaluation:
         mean = self.restored_mean
         if mean is not None:
             result["restored"] = {
-                "mean": {"psnr": mean.psnr, "psnr_blurry": mean.psnr_blurry},
+                "mean": {key: value for key, value in asdict(mean).items() if key != "name"},
                 "views": [asdict(score) for score in self.restored],
             }
         if self.kernel_size is not None:
@@ -115,7 +122,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     renders: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
 ) -> Evaluation:
-    """Render the held-out views sharp and score them; with a truth, the training views as well.
+    """Render the held-out views sharp and score them; with a truth, restore the photos as well.
 
     Renders are quantised to 8 bits first, as files on disk are; ``renders`` are those at hand by
     photo name. ``progress`` gets (done, total) views. Raises ``InputError`` for an unknown
@@ -130,15 +137,17 @@ def evaluate(
         index for index in scene.train_indices if scene.views[index].name in truth
     )
     views, restored, images = [], [], dict(renders or {})
+    photos: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
     for done, index in enumerate(indices, start=1):
         view = scene.views[index]
         if view.name not in images:
             images[view.name] = to_8bit(run.render_view(index).colour)
-        image = images[view.name]
+        render = from_8bit(images[view.name])
         if view.held_out:
-            views.append(_score(view, from_8bit(image), rules, lpips))
+            views.append(_score(view, render, rules, lpips))
         else:
-            restored.append(_score_restored(view, from_8bit(image), truth[view.name]))
+            photos[view.name] = to_8bit(run.restore_view(index, render))
+            restored.append(_score_restored(view, photos[view.name], render, truth[view.name]))
         if progress is not None:
             progress(done, len(indices))
     if views and views[0].flip is None:
@@ -158,6 +167,7 @@ def evaluate(
         machine=machine_kind(),
         notes=tuple(notes),
         renders=images,
+        restored_photos=photos,
     )
 
 
@@ -200,10 +210,16 @@ def _score(
 
 def _score_restored(
     view: View,
+    restored: UInt8[np.ndarray, "height width 3"],
     render: Float[np.ndarray, "height width 3"],
     sharp: Float[np.ndarray, "height width 3"],
 ) -> RestoredScore:
-    return RestoredScore(view.name, psnr(render, sharp), psnr(view.photo, sharp))
+    return RestoredScore(
+        name=view.name,
+        psnr=psnr(from_8bit(restored), sharp),
+        psnr_rendered=psnr(render, sharp),
+        psnr_blurry=psnr(view.photo, sharp),
+    )
 
 
 def _mean(values: list[float | None]) -> float | None:

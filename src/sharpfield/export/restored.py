@@ -14,27 +14,39 @@ from sharpfield.run import Run
 
 def restore(
     run: Run,
-    renders: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
+    at_hand: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    rendered: bool = False,
 ) -> list[Path]:
-    """Write RUN/restored/<photo name>: each training photo rendered sharp at its given pose.
+    """Write RUN/restored/<photo name>: each training photo, sharp, as ``Run.restore_view`` has it.
+
+    Or, if ``rendered``, as the field alone does: without noise, and without detail that it lacks.
 
     The files have the names and the size (as trained, after ``--downscale``) of the photos; a
-    format that cannot be written becomes PNG. ``renders`` are sharp renders at hand by photo name,
-    such as ``Evaluation.renders``; they are not rendered again. ``progress`` gets (done, total).
-    Raises ``InputError`` when a file cannot be written.
+    format that cannot be written becomes PNG. ``at_hand`` are photos restored before, by name,
+    such as ``Evaluation.restored_photos``. ``progress`` gets (done, total). Raises ``InputError``
+    when a file cannot be written.
     """
-    at_hand = renders or {}
     indices = run.scene.train_indices
     paths = []
     for done, index in enumerate(indices, start=1):
-        view = run.scene.views[index]
-        image = at_hand.get(view.name)
-        if image is None:
+        path = run.folder / "restored" / image_file_name(run.scene.views[index].name)
+        if rendered:
             image = to_8bit(run.render_view(index).colour)
-        path = run.folder / "restored" / image_file_name(view.name)
+        else:
+            image = restored_photo(run, index, at_hand or {})
         write_image(path, image)
         paths.append(path)
         if progress is not None:
             progress(done, len(indices))
     return paths
+
+
+def restored_photo(
+    run: Run, index: int, at_hand: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A training photo, sharp; those ``at_hand``, by name, are not made again."""
+    image = at_hand.get(run.scene.views[index].name)
+    if image is None:
+        image = to_8bit(run.restore_view(index, run.render_view(index).colour))
+    return image

@@ -13,6 +13,7 @@ from sharpfield.evaluate.evaluation import Evaluation
 from sharpfield.evaluate.images import from_8bit, to_8bit
 from sharpfield.evaluate.metrics import flip_map
 from sharpfield.export.maps import ERROR_COLOURS, KERNEL_COLOURS, colourise
+from sharpfield.export.restored import restored_photo
 from sharpfield.model import middle_depth
 from sharpfield.report.figures import motion_figure
 from sharpfield.report.motion_paths import centre_displacements
@@ -85,7 +86,7 @@ def held_out_cards(
     cards = []
     for index in _evenly(indices, MOST_HELD_OUT):
         view = run.scene.views[index]
-        image = _render(run, evaluation, index)
+        image = evaluation.renders[view.name]
         score = scores[view.name]
         others = tuple(
             (f"{label}, {decimal(rival.psnr, 2)} dB", picture(other.renders[rival.name]))
@@ -138,7 +139,7 @@ def _training_card(
     return TrainingCard(
         name=view.name,
         blurry=picture(to_8bit(view.photo)),
-        restored=picture(_render(run, evaluation, index)),
+        restored=picture(restored_photo(run, index, evaluation.restored_photos)),
         true=None if sharp is None else picture(to_8bit(sharp)),
         kernel_map=kernel_map,
         extent_map=extent_map,
@@ -160,12 +161,6 @@ def _evenly(indices: tuple[int, ...], most: int) -> tuple[int, ...]:
     if len(indices) <= most:
         return indices
     return tuple(indices[i] for i in np.linspace(0, len(indices) - 1, most).round().astype(int))
-
-
-def _render(run: Run, evaluation: Evaluation, index: int) -> UInt8[np.ndarray, "height width 3"]:
-    view = run.scene.views[index]
-    image = evaluation.renders.get(view.name)
-    return to_8bit(run.render_view(index).colour) if image is None else image
 
 
 def _trail(run: Run, index: int) -> Float[np.ndarray, "motions 2"]:

@@ -1,0 +1,71 @@
+"""What the trained model makes of a photo, and what it gives back of it sharp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.train.small_scene import small_config, small_scene
+
+from sharpfield.config import BlurName, Config
+from sharpfield.model import Model
+from sharpfield.run import Run
+from sharpfield.settings import with_overrides
+from sharpfield.train.trainer import Progress
+
+VIEW = 3
+MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic", "sparse")
+
+
+def untrained_run(folder: Path, config: Config, picture_rays: int = 4096) -> Run:
+    scene = small_scene(folder)
+    torch.manual_seed(3)
+    changed = with_overrides(config, [f"render.picture_rays={picture_rays}"])
+    return Run(folder, scene, changed, Model(scene, changed), Progress())
+
+
+def moving(model: BlurName, pixels: float) -> Config:
+    return with_overrides(small_config(model), [f"blur.start_pixels={pixels}"])
+
+
+def test_without_a_kernel_every_photo_stays_as_it_is(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path, small_config("none"))
+    photo, rendered = run.scene.views[VIEW].photo, run.render_view(VIEW).colour
+    assert np.abs(rendered - photo).mean() > 0.05
+    assert run.restore_view(VIEW, rendered) == pytest.approx(photo, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["rigid", "dynamic"])
+def test_a_kernel_that_stands_still_changes_nothing(tmp_path: Path, model: BlurName) -> None:
+    run = untrained_run(tmp_path, moving(model, 1e-4))
+    rendered = run.render_view(VIEW).colour
+    assert run.restore_view(VIEW, rendered) == pytest.approx(run.scene.views[VIEW].photo, abs=1e-3)
+
+
+def test_light_from_afar_is_not_the_pixels_own(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path, moving("rigid", 300.0))
+    own = run.model.reblur(run.scene.train_indices.index(VIEW)).own
+    assert own == pytest.approx(np.full_like(own, run.weights(VIEW)[0]), abs=0.02)
+
+
+def test_the_blurred_view_is_the_mean_of_the_views_of_its_motions(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path, moving("rigid", 2.0))
+    camera = run.scene.views[VIEW].camera
+    seen = [run.render(camera, pose).colour for pose in run.motion_poses(VIEW)]
+    light = np.einsum("k,khwc->hwc", run.weights(VIEW), np.stack(seen) ** 2.2)
+    blurred = run.model.reblur(run.scene.train_indices.index(VIEW)).colour
+    assert blurred == pytest.approx(light ** (1 / 2.2), abs=2e-3)
+    assert np.abs(blurred - seen[0]).max() > 0.01
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_how_many_rays_are_rendered_at_once_does_not_matter(
+    tmp_path: Path, model: BlurName
+) -> None:
+    few = untrained_run(tmp_path, small_config(model), picture_rays=50).model.reblur(1)
+    many = untrained_run(tmp_path, small_config(model)).model.reblur(1)
+    assert few.colour == pytest.approx(many.colour, abs=1e-5)
+    assert few.own == pytest.approx(many.own, abs=1e-5)
+    assert few.own.min() >= 0 and few.own.max() <= 1 + 1e-5
