@@ -221,6 +221,8 @@ class TrainConfig:
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
     pixels: int = 0
     """Pixels per step; 0: as many as ``samples`` allow."""
+    textured: float = 0.3
+    """Share of the pixels that are drawn in proportion to the photo's contrast around them."""
     rays_at_once: int = 0
     """Kernel rays per part of a step, which bounds its memory; 0: all. Results stay the same,
     but for adaptive weights of ``fidelity`` original, which normalise over a part."""
@@ -242,7 +244,7 @@ class TrainConfig:
     """Adam rate of the heads, and of the networks of ``mlp``."""
     blur_rate: float = 2e-3
     """Adam rate of the motions, weights and a learned tone curve."""
-    lens_rate: float = 1.5e-2
+    lens_rate: float = 3e-2
     """Adam rate of apertures and depths in focus: two numbers per view, no network moves them."""
     mask_rate: float = 4e-3
     """Adam rate of the Mask CNN."""

@@ -76,13 +76,30 @@ class TestPixelSampler:
         assert (counts[shares == 0] == 0).all()
         assert 0.7 < counts[2] / 4000 < 0.8
 
+    def test_textured_pixels_are_drawn_where_the_contrast_is(self) -> None:
+        photos = torch.full((2, 40, 80, 3), 0.5)
+        photos[1, :, 40:] = torch.rand(40, 40, 3, generator=torch.Generator().manual_seed(0))
+
+        def share_on_the_right(view: int, textured: float) -> float:
+            generator = torch.Generator().manual_seed(1)
+            shares = torch.eye(2)[view]
+            xy = PixelSampler(photos, textured).draw(4000, generator, shares).pixels.xy
+            assert xy.min() == 0.5 and xy[:, 0].max() == 79.5 and xy[:, 1].max() == 39.5
+            return float((xy[:, 0] > 40).float().mean())
+
+        for textured in (0.0, 0.4, 1.0):
+            assert share_on_the_right(0, textured) == pytest.approx(0.5, abs=0.04)
+        assert share_on_the_right(1, 0.0) == pytest.approx(0.5, abs=0.04)
+        assert share_on_the_right(1, 0.4) == pytest.approx(0.7, abs=0.04)
+        assert 0.9 < share_on_the_right(1, 1.0) < 1.0
+
     def test_the_generator_is_its_whole_state(self) -> None:
-        sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
+        sampler, generator = PixelSampler(self.photos(), 0.5), torch.Generator().manual_seed(0)
         sampler.draw(10, generator, EVEN, views=2)
         state = generator.get_state()
         first = sampler.draw(10, generator, EVEN).pixels
         restored = torch.Generator().set_state(state)
-        second = PixelSampler(sampler.photos).draw(10, restored, EVEN).pixels
+        second = PixelSampler(sampler.photos, 0.5).draw(10, restored, EVEN).pixels
         assert torch.equal(first.view, second.view) and torch.equal(first.xy, second.xy)
 
 

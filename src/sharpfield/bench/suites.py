@@ -104,13 +104,17 @@ TOY = Suite(
     (),
     (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
     (
-        _motions("dynamic", 12, seeds=2),
+        _motions("dynamic", 8, seeds=2),
+        _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
         _motions("rigid", 12),
         _contender("none", "none"),
     ),
-    (_time(240),),
+    (
+        Budget("demo", ("train.time_budget=50",), "50 seconds of training, as `make demo`"),
+        _time(240),
+    ),
 )
 
 TOY_SEVERE = Suite(

@@ -65,7 +65,7 @@ class Trainer:
         self.model = Model(scene, config).to(device)
         self.optimiser = build_optimiser(self.model, config.train)
         photos = np.stack([scene.views[i].photo for i in scene.train_indices])
-        self.sampler = PixelSampler(torch.from_numpy(photos).to(device))
+        self.sampler = PixelSampler(torch.from_numpy(photos).to(device), config.train.textured)
         self.progress = Progress(samples_per_ray=float(config.render.steps))
 
     @property
