@@ -117,6 +117,8 @@ class BlurConfig:
     """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
     start_pixels: float = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
+    motions_every: int = 2
+    """Once found (``train.settle``), motions and weights learn at every n-th step, 1 or more."""
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
     first_size: int = 4
@@ -221,7 +223,7 @@ class TrainConfig:
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
     pixels: int = 0
     """Pixels per step; 0: as many as ``samples`` allow."""
-    textured: float = 0.3
+    textured: float = 0.4
     """Share of the pixels that are drawn in proportion to the photo's contrast around them."""
     rays_at_once: int = 0
     """Kernel rays per part of a step, which bounds its memory; 0: all. Results stay the same,

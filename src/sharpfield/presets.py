@@ -70,7 +70,7 @@ def _paper(config: Config) -> Config:
         config,
         field_name="mlp",
         hierarchical=replace(config.hierarchical, density_noise=1.0),
-        blur=replace(config.blur, motions=4),
+        blur=replace(config.blur, motions=4, motions_every=1),
         adaptive=replace(config.adaptive, enabled=True),
         train=replace(
             config.train,

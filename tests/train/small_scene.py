@@ -62,6 +62,7 @@ def small_config(
             path_points=4,
             freedom=0.3,
             start_pixels=1.0,
+            motions_every=2,
             mask_tolerance=0.03,
             mask_channels=6,
             mask_every=2,
@@ -70,6 +71,7 @@ def small_config(
         ),
         train=TrainConfig(
             samples=samples,
+            textured=0.4,
             time_budget=0.0,
             steps=steps,
             warmup=0.1,

@@ -110,12 +110,20 @@ class Phase:
     ``mask_open``: the mask decides (else every pixel has the same kernel size).
     ``temperature``: width of the soft gates in ranks; 0 means hard gates.
     ``learn_mask``: this step trains the Mask CNN.
+    ``learn_motions``: this step trains motions and weights; a step that trains nothing of the
+    blur model is cheaper.
     """
 
     kernel_open: bool
     mask_open: bool = False
     temperature: float = 0.0
     learn_mask: bool = False
+    learn_motions: bool = True
+
+    @property
+    def learns(self) -> bool:
+        """Whether this step trains anything of the blur model."""
+        return self.learn_motions or self.learn_mask
 
 
 WARM_UP = Phase(kernel_open=False)

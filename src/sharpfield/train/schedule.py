@@ -28,11 +28,12 @@ def phase_at(progress: float, step: int, config: Config) -> Phase:
     learn = blur.model == "dynamic" and progress >= learn_from and step % blur.mask_every == 0
     if progress < train.settle:
         return Phase(kernel_open=True, learn_mask=learn)
+    moves = step % blur.motions_every == 0
     if progress >= train.harden:
-        return Phase(kernel_open=True, mask_open=True, temperature=0.0, learn_mask=learn)
+        return Phase(True, mask_open=True, learn_mask=learn, learn_motions=moves)
     done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
     temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
-    return Phase(kernel_open=True, mask_open=True, temperature=temperature, learn_mask=learn)
+    return Phase(True, True, temperature, learn_mask=learn, learn_motions=moves)
 
 
 def adaptive_share_at(progress: float, step: int, config: Config) -> float | None:

@@ -64,7 +64,8 @@ def compute_gradients(
     The parts, and the processes that share them, change the result by rounding only: the kernel
     and all random numbers belong to the whole step.
     """
-    kernel = model.blur.training_kernel(batch.pixels, settings.phase, generator)
+    with torch.set_grad_enabled(settings.phase.learns):
+        kernel = model.blur.training_kernel(batch.pixels, settings.phase, generator)
     draws = model.renderer.draws(len(kernel), generator)
     cut = kernel.cut()
     own_pixels = max(1, model.blur.own_pixels(cut))
