@@ -62,9 +62,9 @@ class Run:
     ) -> Float[np.ndarray, "height width 3"]:
         """A training view's photo, sharp: display colours in [0, 1].
 
-        To its sharp rendering returns what the photo has beyond its rendering with blur (a step
-        of Van Cittert's deconvolution, 1931), as far as a pixel's light is its own: a photo, or
-        part of one, that was sharp stays as it is, with the detail that the field lacks.
+        That is ``rendered``, its sharp rendering, plus what the photo has beyond its rendering
+        with blur (a step of Van Cittert's deconvolution, 1931), as far as a pixel's light is its
+        own: a photo, or part of one, that was sharp stays as it is, detail and noise and all.
         """
         blurred = self.model.reblur(self._place[view])
         detail = blurred.own[..., None] * (self.scene.views[view].photo - blurred.colour)

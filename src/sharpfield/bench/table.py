@@ -12,6 +12,12 @@ OURS = "dynamic"
 """What the names of our model and its variants start with."""
 
 
+def _of_photos(row: Numbers, score: str) -> float | None:
+    """Mean over the training photos: restored, rendered sharp by the field alone, or blurry."""
+    value: float | None = row.get("restored", {}).get("mean", {}).get(score)
+    return value
+
+
 def _sizes(row: Numbers, sharpest: bool) -> float | None:
     """Mean kernel size of the sharp photos (extent < 1 px), or of the most blurred fifth."""
     views = list((row.get("kernel_size") or {}).get("views", []))
@@ -29,8 +35,9 @@ COLUMNS: Mapping[str, Callable[[Numbers], float | None]] = {
     "PSNR": lambda row: row["mean"]["psnr"],
     "SSIM": lambda row: row["mean"]["ssim"],
     "FLIP": lambda row: row["mean"]["flip"],
-    "restored PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr"),
-    "blurry PSNR": lambda row: row.get("restored", {}).get("mean", {}).get("psnr_blurry"),
+    "restored PSNR": lambda row: _of_photos(row, "psnr"),
+    "rendered PSNR": lambda row: _of_photos(row, "psnr_rendered"),
+    "blurry PSNR": lambda row: _of_photos(row, "psnr_blurry"),
     "rays/pixel": lambda row: row["rays_per_pixel"],
     "rays/pixel at the end": lambda row: row.get("final_rays_per_pixel"),
     "Spearman": lambda row: (row.get("kernel_size") or {}).get("spearman"),
