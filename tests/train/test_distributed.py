@@ -204,7 +204,6 @@ def test_a_group_is_turned_away_with_one_line(tmp_path: Path) -> None:
 
 
 THREADS_LEFT = """
-import os
 from pathlib import Path
 import torch
 from sharpfield.train.distributed import joined_group

@@ -28,12 +28,17 @@ def phase_at(progress: float, step: int, config: Config) -> Phase:
     learn = blur.model == "dynamic" and progress >= learn_from and step % blur.mask_every == 0
     if progress < train.settle:
         return Phase(kernel_open=True, learn_mask=learn)
-    moves = step % blur.motions_every == 0
-    if progress >= train.harden:
-        return Phase(True, mask_open=True, learn_mask=learn, learn_motions=moves)
-    done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
-    temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
-    return Phase(True, True, temperature, learn_mask=learn, learn_motions=moves)
+    temperature = 0.0
+    if progress < train.harden:
+        done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
+        temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
+    return Phase(
+        kernel_open=True,
+        mask_open=True,
+        temperature=temperature,
+        learn_mask=learn,
+        learn_motions=step % blur.motions_every == 0,
+    )
 
 
 def adaptive_share_at(progress: float, step: int, config: Config) -> float | None:
