@@ -127,10 +127,13 @@ class BlurConfig:
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
+    mask_reach: float = 0.35
+    """Rays are closed that land within so many pixels of an open one, at the middle depth."""
     mask_tolerance: float = 0.004
-    """Rays are closed while that changes the pixel by less than this, in display colours."""
+    """Once gates are hard (``train.harden``), rays are closed while that changes the pixel by less
+    than this, in display colours."""
     sharp_tolerance: float = 0.01
-    """A pixel that its whole kernel changes by less than this takes one ray."""
+    """Then also, a pixel that its whole kernel changes by less than this takes one ray."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
     mask_every: int = 4
@@ -238,7 +241,7 @@ class TrainConfig:
     """Share of training as plain NeRF, before the kernel starts."""
     settle: float = 0.3
     """Share of training after which the mask lets sharp pixels off with one ray, by soft gates."""
-    harden: float = 0.6
+    harden: float = 0.7
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: float = 2e-2
     """Adam rate of the hash table."""

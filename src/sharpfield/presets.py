@@ -46,7 +46,8 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with a smaller table, because little training cannot fill a large
-    one, and with smaller steps, because the first ones may be rough but must be many. ``paper`` is
+    one, with smaller steps, because the first ones may be rough but must be many, and with fewer
+    motions, because there is no time to tell more apart. ``paper`` is
     the classic system, for a GPU and a day: the networks, samples, rates and number of steps of
     DP-NeRF.
     """
@@ -58,6 +59,7 @@ def preset(name: str) -> Config:
             config,
             train=replace(config.train, time_budget=60.0, samples=16384),
             hashgrid=replace(config.hashgrid, log2_entries=16),
+            blur=replace(config.blur, motions=4, first_size=5),
         )
     if name == "paper":
         return _paper(config)

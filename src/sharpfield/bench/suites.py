@@ -24,10 +24,6 @@ def _motions(
     return _contender(name, blur, f"blur.motions={motions}", *settings, seeds=seeds)
 
 
-DYNAMIC_4 = _motions("dynamic", 4, "blur.first_size=5", seeds=3)
-"""For little time: few motions, with all their rays while they are found."""
-
-
 def _time(seconds: int) -> Budget:
     return Budget("time", (f"train.time_budget={seconds}",), f"{seconds} seconds of training")
 
@@ -48,15 +44,15 @@ BLUR = Suite(
     (),
     BLUR_SCENES,
     (
-        DYNAMIC_4,
+        _motions("dynamic", 4, seeds=3),
         _motions("dynamic", 8),
         _motions("rigid", 7, seeds=3),
         _contender("none", "none", seeds=3),
         _motions("rigid", 4),
         _contender("sparse-5", "sparse"),
-        _contender("trajectory-8-linear", "trajectory", "blur.path_points=2"),
-        _contender("trajectory-8-cubic", "trajectory"),
-        _contender("lens-8", "lens"),
+        _contender("trajectory-8-linear", "trajectory", "blur.motions=8", "blur.path_points=2"),
+        _contender("trajectory-8-cubic", "trajectory", "blur.motions=8"),
+        _contender("lens-8", "lens", "blur.motions=8"),
     ),
     (
         _time(SECONDS),
@@ -84,10 +80,15 @@ ABLATIONS = Suite(
         _variant("dynamic-8"),
         _variant("no-cnn", "blur.mask=view"),
         _variant("no-renormalising", "blur.renormalise=false"),
-        _variant("no-pressure", "blur.mask_tolerance=0", "blur.sharp_tolerance=0"),
+        _variant(
+            "no-pressure", "blur.mask_reach=0", "blur.mask_tolerance=0", "blur.sharp_tolerance=0"
+        ),
         _variant("all-rays-first", "blur.first_size=9"),
         _variant("soft-gates", "train.harden=1", "blur.first_size=9"),
         _variant("hard-at-once", "train.harden=0.3"),
+        _variant("no-reach", "blur.mask_reach=0"),
+        _variant("reach-x2", "blur.mask_reach=0.7"),
+        _variant("no-colours", "blur.mask_tolerance=0", "blur.sharp_tolerance=0"),
         _variant("small-first", "blur.order=size"),
         _variant("tolerance-x2", "blur.mask_tolerance=0.008"),
         _variant("one-tolerance", "blur.sharp_tolerance=0.004"),
@@ -95,8 +96,7 @@ ABLATIONS = Suite(
         _variant("refined-poses", "blur.refine=1"),
         _variant("cnn-4", "blur.mask_channels=4"),
         _variant("cnn-32", "blur.mask_channels=32"),
-        DYNAMIC_4,
-        *(_motions("dynamic", motions) for motions in (12, 16, 24)),
+        *(_motions("dynamic", motions) for motions in (4, 12, 16, 24)),
         *(_motions("rigid", motions) for motions in (4, 8, 16, 24)),
     ),
     (_time(SECONDS),),
@@ -110,8 +110,8 @@ TOY = Suite(
     (),
     (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
     (
-        _motions("dynamic", 8, seeds=2),
-        DYNAMIC_4,
+        _motions("dynamic", 4, seeds=2),
+        _motions("dynamic", 8),
         _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
@@ -133,10 +133,11 @@ TOY_SEVERE = Suite(
     (BenchScene("severe", "smears of 5 to 36 pixels", ToySettings(shake_pixels=(5.0, 36.0))),),
     (
         _motions("dynamic", 12, seeds=2),
+        *(_motions("dynamic", motions) for motions in (4, 8, 16)),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
         _motions("rigid", 12),
-        _contender("trajectory-8", "trajectory"),
+        _contender("trajectory-8", "trajectory", "blur.motions=8"),
         _contender("none", "none"),
     ),
     (_time(240),),

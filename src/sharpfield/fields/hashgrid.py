@@ -39,7 +39,8 @@ class HashGridField(nn.Module):
         self.colour_head = TwoLayer(FEATURE_CHANNELS + 8, config.hidden, 3)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
-        return _density(self.density_head(hash_encode(points, self.table, self.spec)))
+        head = self.density_head
+        return _density(mlp(hash_encode(points, self.table, self.spec), head.w1, head.w2[:, :1]))
 
     def __call__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -52,13 +53,20 @@ class NdcCube:
     high: tuple[float, float, float]
 
     def rays(self, rays: Rays) -> Rays:
-        """World rays to cube rays; the part between the depth bounds has ``t`` in [0, 1]."""
-        ndc = to_ndc(rays, self.camera)
-        low, high = ndc.origins.new_tensor(self.low), ndc.origins.new_tensor(self.high)
-        enter = (low[2] - ndc.origins[:, 2:]) / ndc.directions[:, 2:]
-        leave = (high[2] - ndc.origins[:, 2:]) / ndc.directions[:, 2:]
-        origins = (ndc.origins + enter * ndc.directions - low) / (high - low)
-        return Rays(origins, (leave - enter) * ndc.directions / (high - low))
+        """World rays to cube rays; the part between the depth bounds has ``t`` in [0, 1].
+
+        A plane of equal depth stays one in NDC, and its points only change their scale there
+        (see ``to_ndc``), so that it is enough to know where a ray meets the near and far planes.
+        """
+        camera, new = self.camera, rays.origins.new_tensor
+        low, high = new([self.low, self.high])
+        planes = new([2.0 / (z - 1.0) for z in (self.low[2], self.high[2])])
+        focal = new([2.0 * camera.focal_x / camera.width, 2.0 * camera.focal_y / camera.height])
+        size = high[:2] - low[:2]
+        t = (planes - rays.origins[:, 2:]) / rays.directions[:, 2:]
+        met = rays.origins[:, None, :2] + t[..., None] * rays.directions[:, None, :2]
+        enter, leave = (met * (-focal / planes[:, None] / size) - low[:2] / size).unbind(1)
+        return Rays(F.pad(enter, (0, 1)), F.pad(leave - enter, (0, 1), value=1.0))
 
     @staticmethod
     def around(

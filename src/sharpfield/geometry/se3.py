@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,6 +43,5 @@ def compose(
     first: Float[Tensor, "*#batch 3 4"], second: Float[Tensor, "*#batch 3 4"]
 ) -> Float[Tensor, "*batch 3 4"]:
     """``first @ second`` as rigid motions: ``second`` acts in the frame of ``first``."""
-    rotation = first[..., :3] @ second[..., :3]
-    translation = first[..., :3] @ second[..., 3:] + first[..., 3:]
-    return torch.cat([rotation, translation], dim=-1)
+    moved = first[..., :3] @ second
+    return moved + F.pad(first[..., 3:], (3, 0))

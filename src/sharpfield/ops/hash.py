@@ -48,7 +48,7 @@ class _HashEncode(torch.autograd.Function):
                 points.numpy(), table.detach().numpy(), upstream, *arrays, point_gradient.numpy()
             )
         if ctx.needs_input_grad[1]:
-            table_gradient = torch.zeros_like(table)
+            table_gradient = torch.empty_like(table)
             order = np.argsort(np.arange(ctx.spec.levels) % 2, kind="stable")
             hash_cpu.scatter_table_gradient(
                 points.numpy(), upstream, *arrays, order, table_gradient.numpy()

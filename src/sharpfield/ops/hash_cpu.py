@@ -81,7 +81,7 @@ def encode(points, table, resolutions, offsets, hashed, out):  # type: ignore[no
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order, out):  # type: ignore[no-untyped-def]
-    """Add d loss / d table into ``out``; ``order`` spreads dear and cheap levels over threads."""
+    """Write d loss / d table to ``out``; ``order`` spreads dear and cheap levels over threads."""
     count, levels = points.shape[0], resolutions.shape[0]
     for slot in numba.prange(levels):
         level = order[slot]
@@ -89,6 +89,7 @@ def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order
         res = resolutions[level]
         first = offsets[level]
         mask = np.uint32(offsets[level + 1] - first - 1)
+        out[first : offsets[level + 1]] = 0
         for i in range(count):
             g0, g1 = gradient[i, 2 * level], gradient[i, 2 * level + 1]
             if g0 == 0 and g1 == 0:

@@ -53,7 +53,7 @@ class MarchingRenderer(Renderer):
             self.steps, step_length, self.occupancy.density, OCCUPIED_ALPHA,
         )  # fmt: skip
         points = sample_points(inside.origins, inside.directions, samples)
-        seen = field(points, F.normalize(rays.directions, dim=1), samples.ray)
+        seen = field(points, F.normalize(rays.directions.detach(), dim=1), samples.ray)
         colour, depth = composite(seen.density, seen.colour, samples, step_length)
         return RayColours(colour, depth, len(samples.t))
 

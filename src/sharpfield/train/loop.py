@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +130,7 @@ def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observ
     if trainer.share_done >= 1.0:
         return
     try:
-        with HeldInterrupt() as interrupt:
+        with HeldInterrupt() as interrupt, _settled_memory():
             stopped = _run_steps(trainer, job, log, observe, interrupt)
             _save(trainer, job)
             # Ended early, a process would have torchrun end the one that still writes.
@@ -142,6 +144,19 @@ def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observ
         ) from error
     if stopped or interrupt.pressed:
         raise Interrupted(trainer.progress.step)
+
+
+@contextmanager
+def _settled_memory() -> Iterator[None]:
+    """Within the block, the garbage collector leaves alone what was there before.
+
+    It would look at every object of torch and of the scene again and again, and find nothing.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _run_steps(

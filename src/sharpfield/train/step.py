@@ -70,7 +70,7 @@ def compute_gradients(
     cut = kernel.cut()
     own_pixels = max(1, model.blur.own_pixels(cut))
     parts = cut_into_parts(cut, settings.rays_at_once, group.size)
-    sums = torch.zeros(4, dtype=torch.float64)
+    error = loss = own = samples = 0.0
     for number in group.mine(len(parts)):
         pixels, rays = parts[number].pixels, parts[number].rays
         if pixels.start == pixels.stop:
@@ -80,12 +80,13 @@ def compute_gradients(
         share = part.pixels / cut.pixels
         own_share = model.blur.own_pixels(part) / own_pixels
         (share * result.loss + own_share * result.own).backward()
-        sums[0] += share * result.error.item()
-        sums[1] += share * result.loss.item()
-        sums[2] += own_share * result.own.item()
-        sums[3] += result.samples
+        error += share * result.error.item()
+        loss += share * result.loss.item()
+        own += own_share * result.own.item()
+        samples += result.samples
     kernel.carry_back(cut)
     group.add_gradients(model.parameters())
+    sums = torch.tensor([error, loss, own, samples], dtype=torch.float64)
     error, loss, own, samples = group.total(sums.to(batch.colours.device)).tolist()
     return StepResult(error, loss, len(kernel), round(samples), own)
 
