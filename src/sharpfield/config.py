@@ -127,13 +127,13 @@ class BlurConfig:
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
-    mask_reach: float = 0.35
-    """Rays are closed that land within so many pixels of an open one, at the middle depth."""
     mask_tolerance: float = 0.004
-    """Once gates are hard (``train.harden``), rays are closed while that changes the pixel by less
-    than this, in display colours."""
+    """Rays are closed while that changes the pixel by less than this, in display colours."""
+    photo_tolerance: float = 0.015
+    """Pixels of a photo that its whole kernel changes by less than this, in the mean, take one
+    ray."""
     sharp_tolerance: float = 0.01
-    """Then also, a pixel that its whole kernel changes by less than this takes one ray."""
+    """Once gates are hard (``train.harden``), so does a pixel that changes by less than this."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
     mask_every: int = 4

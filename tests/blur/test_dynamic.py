@@ -8,7 +8,6 @@ import pytest
 import torch
 from tests.blur.models import (
     CAMERA,
-    DEPTH,
     FIRST,
     FIRST_LEARNING,
     HARD,
@@ -32,7 +31,7 @@ from torch import Tensor
 from sharpfield.blur.dynamic import DynamicBlur, bilinear, open_gates
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 from sharpfield.blur.mask import ViewSizes
-from sharpfield.blur.motions import RigidMotions, displacements
+from sharpfield.blur.motions import RigidMotions
 from sharpfield.geometry.rays import pixel_centres
 
 LEARNING = (FIRST_LEARNING, SOFT_LEARNING, HARD_LEARNING)
@@ -272,76 +271,30 @@ class TestMap:
         assert bilinear(maps, torch.tensor([0]), torch.tensor([[9.0, 9.0]]), CAMERA) == 0
 
 
-class TestLessonsOfTheKernel:
-    """Rays that land where an open one does are not wanted, at any time."""
+class TestLessons:
+    """What the mask is told when it has seen the colours of all rays."""
 
-    def wanted(self, phase: Phase, reach: float, spread: float = 20.0) -> Tensor:
-        """Kernel sizes where what is seen changes from ray to ray, when ``spread`` pixels wide."""
+    def wanted(
+        self,
+        colours: Tensor,
+        tolerance: float = 0.02,
+        photo: float = 0.0,
+        sharp: float = 0.0,
+        phase: Phase = HARD_LEARNING,
+    ) -> Tensor:
         model = dynamic(
-            mask_exploration=1.0, mask_reach=reach, mask_tolerance=0.0, start_pixels=spread
+            mask_exploration=1.0,
+            mask_tolerance=tolerance,
+            photo_tolerance=photo,
+            sharp_tolerance=sharp,
         )
         pixels = random_pixels(20)
         kernel = kernel_of(model, pixels, phase)
         assert kernel.exploration is not None
-        colours = random_colours(len(kernel.pixel))
-        return model._wanted_sizes(kernel, kernel.exploration, pixels, colours)
-
-    @pytest.mark.parametrize("phase", LEARNING)
-    def test_a_kernel_within_reach_of_its_origin_wants_one_ray(self, phase: Phase) -> None:
-        assert (self.wanted(phase, reach=0.35, spread=0.01) == 1).all()
-
-    @pytest.mark.parametrize("phase", LEARNING)
-    def test_a_wide_kernel_wants_all_rays(self, phase: Phase) -> None:
-        assert (self.wanted(phase, reach=0.0) == RAYS).all()
-
-    def test_a_wider_reach_wants_less(self) -> None:
-        sizes = [
-            self.wanted(HARD_LEARNING, reach).float().mean() for reach in (0.0, 5.0, 15.0, 1e3)
-        ]
-        assert sizes == sorted(sizes, reverse=True)
-        assert sizes[0] > sizes[1] > sizes[2] and sizes[3] == 1
-
-    @pytest.mark.parametrize("order", ["spread", "size"])
-    def test_gaps_are_those_of_the_projected_motions(self, order: str) -> None:
-        """Turned and shifted across the view, a camera moves what it sees by its displacements."""
-        model = dynamic(mask_exploration=1.0, order=order)
-        assert isinstance(model.motions, RigidMotions)
-        with torch.no_grad():
-            for head in (model.motions.path_head, model.motions.free_head):
-                head.weight.unflatten(0, (-1, 6))[:, [2, 5]] = 0.0  # no roll, no advance
-        middle = Pixels(
-            torch.arange(VIEWS), torch.tensor([[CAMERA.centre_x, CAMERA.centre_y]] * VIEWS)
-        )
-        with torch.no_grad():
-            gaps = model._gaps(kernel_of(model, middle, HARD_LEARNING), middle)
-            moved = displacements(model.motions.twists(), CAMERA, DEPTH)
-        moved = moved.unflatten(2, (9, 2))[:, :, 4]
-        landed = torch.cat([torch.zeros(VIEWS, 1, 2), moved], dim=1)
-        landed = landed.take_along_dim(model.ranks().argsort(1)[..., None], dim=1)
-        for size in range(1, RAYS + 1):
-            farthest = torch.cdist(landed, landed[:, :size]).amin(2).amax(1)
-            torch.testing.assert_close(gaps[:, size - 1], farthest, rtol=0.02, atol=1e-3)
-
-
-class TestLessonsOfTheColours:
-    """Once gates are hard, what cannot be seen is not wanted either."""
-
-    def wanted(self, colours: Tensor, tolerance: float = 0.02, phase: Phase = HARD_LEARNING,
-               sharp: float = 0.01) -> Tensor:  # fmt: skip
-        model = dynamic(
-            mask_exploration=1.0, mask_reach=0.0, mask_tolerance=tolerance, sharp_tolerance=sharp
-        )
-        pixels = random_pixels(20)
-        kernel = kernel_of(model, pixels, phase)
-        assert kernel.exploration is not None
-        return model._wanted_sizes(kernel, kernel.exploration, pixels, colours)
+        return model._wanted_sizes(kernel.exploration, pixels, colours)
 
     def test_flat_colour_wants_the_origin_only(self) -> None:
         assert (self.wanted(torch.full((20 * RAYS, 3), 0.4)) == 1).all()
-
-    @pytest.mark.parametrize("phase", [FIRST_LEARNING, SOFT_LEARNING])
-    def test_the_colours_of_a_blurry_field_are_not_trusted(self, phase: Phase) -> None:
-        assert (self.wanted(torch.full((20 * RAYS, 3), 0.4), phase=phase) == RAYS).all()
 
     def test_varying_colour_wants_many(self) -> None:
         wanted = self.wanted(random_colours(20 * RAYS), 1e-3)
@@ -360,12 +313,25 @@ class TestLessonsOfTheColours:
         wanted = self.wanted(colours, 0.005)
         assert (wanted > bright).all() and (wanted <= RAYS).all()
 
-    def test_what_one_ray_gets_right_enough_needs_no_kernel(self) -> None:
+    @pytest.mark.parametrize("phase", LEARNING)
+    def test_photos_that_one_ray_gets_right_enough_need_no_kernel(self, phase: Phase) -> None:
+        """Whatever becomes of single pixels, and whatever the others show."""
+        view = random_pixels(20).view
+        colours = random_colours(20 * RAYS).view(20, RAYS, 3)
+        colours[view < SMEARED] *= 0.05
+        exact = self.wanted(colours.flatten(0, 1), phase=phase)
+        wanted = self.wanted(colours.flatten(0, 1), photo=0.1, phase=phase)
+        assert (exact[view < SMEARED] > 1).any() and (wanted[view < SMEARED] == 1).all()
+        assert torch.equal(wanted[view >= SMEARED], exact[view >= SMEARED])
+
+    def test_pixels_are_judged_alone_when_gates_are_hard(self) -> None:
         colours = random_colours(20 * RAYS)
         exact, lenient = (self.wanted(colours, sharp=sharp) for sharp in (0.0, 0.2))
         let_off = lenient < exact
         assert let_off.any() and (lenient > 1).any()
         assert (lenient[let_off] == 1).all() and (self.wanted(colours, sharp=2.0) == 1).all()
+        for phase in (FIRST_LEARNING, SOFT_LEARNING):
+            assert torch.equal(self.wanted(colours, sharp=2.0, phase=phase), exact)
 
 
 class TestLearning:

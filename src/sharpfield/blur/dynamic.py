@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
@@ -24,7 +24,7 @@ from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.rays import camera_directions, pixel_centres, rays_from_poses
+from sharpfield.geometry.rays import pixel_centres
 
 RENDERED_GATE = 0.05
 """Soft gates below this are closed: their rays would count for little."""
@@ -39,14 +39,13 @@ class DynamicBlur(RigidBlur):
     The motions of a view are ranked so that any first few sample its whole path. A pixel of size
     n keeps the origin ray and the motions of rank below n, which take over the weights of the
     closed ones. The CNN is taught on pixels whose rays are all rendered: a ray should be closed
-    when it, and all after it, land where an open one does. Once gates are hard, it should also be
-    closed when that changes the pixel by less than a tolerance. Neither knows anything of the fit,
-    so that a bad start cannot talk the mask into closing everything.
+    when closing it, and all after it, changes the pixel by less than a tolerance. This criterion
+    knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
 
-    Sizes grow from coarse to fine: first all pixels have `first_size`, then those that need no
-    kernel are let off, and only in a field that is already sharp does the mask decide alone, and
-    by colours. In a blurry field colours differ little, and the mask would close what could make
-    it sharp.
+    Sizes grow from coarse to fine: first all pixels have `first_size`, then those of photos that
+    need no kernel are let off, and only in a field that is already sharp does the mask decide
+    alone, pixel by pixel. In a blurry field rays differ little, and the mask would close what
+    could make it sharp.
     """
 
     sizes: Float[Tensor, "views rows columns"]
@@ -122,7 +121,7 @@ class DynamicBlur(RigidBlur):
         lessons = None
         if explored:
             hard = phase.mask_open and phase.temperature == 0
-            lessons = Exploration(size[:explored], by_size[:explored].detach(), by_colour=hard)
+            lessons = Exploration(size[:explored], by_size[:explored].detach(), each_alone=hard)
         return packed_kernel(
             pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
         )
@@ -169,7 +168,7 @@ class DynamicBlur(RigidBlur):
         """What the rays just rendered teach the mask."""
         if kernel.exploration is None:
             return super().own_loss(kernel, pixels, colours)
-        wanted = self._wanted_sizes(kernel, kernel.exploration, pixels, colours)
+        wanted = self._wanted_sizes(kernel.exploration, pixels, colours)
         ladder = torch.arange(1, self.rays, device=wanted.device)
         logits = kernel.exploration.sizes[:, None] - ladder - 0.5
         target = (wanted[:, None] > ladder).float()
@@ -177,45 +176,23 @@ class DynamicBlur(RigidBlur):
 
     @torch.no_grad()
     def _wanted_sizes(
-        self,
-        kernel: Kernel,
-        exploration: Exploration,
-        pixels: Pixels,
-        colours: Float[Tensor, "rays 3"],
+        self, exploration: Exploration, pixels: Pixels, colours: Float[Tensor, "rays 3"]
     ) -> Int[Tensor, " explored"]:
-        """Fewest rays per explored pixel from which on none that counts is missing."""
-        too_few = self._gaps(kernel, pixels[slice(0, len(exploration))]) > self.config.mask_reach
-        if exploration.by_colour:
-            too_few &= self._visible(exploration, colours)
-        return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
+        """Fewest rays per explored pixel from which on the colour stays within the tolerance.
 
-    def _gaps(self, kernel: Kernel, explored: Pixels) -> Float[Tensor, "explored sizes"]:
-        """How far from all open rays a closed one lands, at most, at every size from 1.
-
-        In pixels at the middle depth.
-        """
-        poses = kernel.poses[: len(explored) * self.rays]
-        directions = camera_directions(explored.xy, self.camera)
-        rays = rays_from_poses(directions.repeat_interleave(self.rays, dim=0), poses)
-        landed = rays.at(self.depth).view(len(explored), self.rays, 3)
-        by_rank = self.ranks()[explored.view].argsort(dim=1)
-        landed = landed.take_along_dim(by_rank[..., None], dim=1) * self.camera.focal_x / self.depth
-        apart = torch.cdist(landed, landed, compute_mode="donot_use_mm_for_euclid_dist")
-        return apart.cummin(2).values.amax(1)
-
-    def _visible(
-        self, exploration: Exploration, colours: Float[Tensor, "rays 3"]
-    ) -> Bool[Tensor, "explored sizes"]:
-        """Whether a kernel of each size from 1 misses something that can be seen.
-
-        Where one ray is right within ``sharp_tolerance``, nothing.
+        Pixels of a photo that one ray gets right within ``photo_tolerance``, in the mean over
+        those explored, need no more.
         """
         explored = len(exploration)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
         display = gamma_curve(exploration.weights @ rays)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
-        seen = change > self.config.mask_tolerance**2
-        return seen & (change[:, :1] > self.config.sharp_tolerance**2)
+        of_photo = mean_per_view(change[:, 0], pixels.view[:explored], len(self.poses))
+        blurred = of_photo > self.config.photo_tolerance**2
+        if exploration.each_alone:
+            blurred &= change[:, 0] > self.config.sharp_tolerance**2
+        too_few = (change > self.config.mask_tolerance**2) & blurred[:, None]
+        return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         with torch.no_grad():
@@ -242,6 +219,14 @@ def open_gates(
     else:
         value = (height.detach() > 0).float()
     return F.pad(value + (surrogate - surrogate.detach()), (1, 0), value=1.0)
+
+
+def mean_per_view(
+    values: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], views: int
+) -> Float[Tensor, " pixels"]:
+    """For each pixel the mean over all pixels of its view."""
+    sums = values.new_zeros(views).index_add(0, view, values)
+    return (sums / torch.bincount(view, minlength=views).clamp(min=1))[view]
 
 
 def bilinear(

@@ -29,19 +29,19 @@ class Exploration:
     """The first pixels of a kernel have all their rays, for the mask to learn from.
 
     ``sizes`` are the kernel sizes that the mask would have given them, ``weights`` what their
-    motions count at every size from 1. ``by_colour``: the field is sharp enough that colours tell
-    which rays count.
+    motions count at every size from 1. ``each_alone``: the field is sharp enough that each tells
+    by itself which rays it needs.
     """
 
     sizes: Float[Tensor, " explored"]
     weights: Float[Tensor, "explored sizes motions"]
-    by_colour: bool
+    each_alone: bool
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, index: slice) -> Exploration:
-        return Exploration(self.sizes[index], self.weights[index], self.by_colour)
+        return Exploration(self.sizes[index], self.weights[index], self.each_alone)
 
 
 @dataclass(frozen=True)

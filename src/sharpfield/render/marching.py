@@ -44,7 +44,10 @@ class MarchingRenderer(Renderer):
     def __call__(
         self, field: Field, rays: Rays, draws: Float[Tensor, "rays 1"] | None
     ) -> RayColours:
-        """Sample places are ``(i + draw) / steps``; those of a picture lie in mid-step."""
+        """Sample places are ``(i + draw) / steps``; those of a picture lie in mid-step.
+
+        Gradients reach the rays through the places only: a motion hardly turns a view direction.
+        """
         inside = self.cube.rays(rays)
         middle = rays.origins.new_full((len(rays),), 0.5)
         step_length = inside.directions.detach().norm(dim=1) / self.steps
