@@ -240,7 +240,7 @@ class TrainConfig:
     warmup: float = 0.05
     """Share of training as plain NeRF, before the kernel starts."""
     settle: float = 0.3
-    """Share of training after which the mask lets sharp pixels off with one ray, by soft gates."""
+    """Share of training after which the mask lets sharp photos off with one ray, by soft gates."""
     harden: float = 0.7
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: float = 2e-2

@@ -281,6 +281,7 @@ class TestLessons:
         photo: float = 0.0,
         sharp: float = 0.0,
         phase: Phase = HARD_LEARNING,
+        stirred: bool = False,
     ) -> Tensor:
         model = dynamic(
             mask_exploration=1.0,
@@ -288,21 +289,24 @@ class TestLessons:
             photo_tolerance=photo,
             sharp_tolerance=sharp,
         )
+        if stirred:
+            stir(model)
         pixels = random_pixels(20)
         kernel = kernel_of(model, pixels, phase)
         assert kernel.exploration is not None
         return model._wanted_sizes(kernel.exploration, pixels, colours)
 
     def test_flat_colour_wants_the_origin_only(self) -> None:
-        assert (self.wanted(torch.full((20 * RAYS, 3), 0.4)) == 1).all()
+        assert (self.wanted(torch.full((20 * RAYS, 3), 0.4), stirred=True) == 1).all()
 
     def test_varying_colour_wants_many(self) -> None:
-        wanted = self.wanted(random_colours(20 * RAYS), 1e-3)
+        wanted = self.wanted(random_colours(20 * RAYS), 1e-3, stirred=True)
         assert wanted.float().mean() > RAYS - 2 and wanted.max() <= RAYS
 
     def test_a_wider_tolerance_wants_less(self) -> None:
         colours = random_colours(20 * RAYS)
-        sizes = [self.wanted(colours, width).float().mean() for width in (1e-3, 0.1, 0.2, 2.0)]
+        widths = (1e-3, 0.1, 0.2, 2.0)
+        sizes = [self.wanted(colours, width, stirred=True).float().mean() for width in widths]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[0] > sizes[1] > sizes[2] and sizes[3] == 1
 

@@ -17,7 +17,7 @@ from tests.train.small_scene import small_config, small_scene
 from torch import Tensor, nn
 
 from sharpfield.blur.dynamic import DynamicBlur
-from sharpfield.blur.kernel import WARM_UP, Kernel, Phase
+from sharpfield.blur.kernel import WARM_UP, Kernel, Phase, Pixels
 from sharpfield.config import BlurName, Config, FieldName
 from sharpfield.model import Model
 from sharpfield.train.distributed import ALONE, Group
@@ -224,11 +224,30 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
     return Gradients(result, gradients_of(model), state_of(model, generator))
 
 
-class OneOfMany(Group):
-    """One process of several that hears nothing of the others."""
+class Listener(Group):
+    """The only process; keeps what its rays have seen."""
+
+    seen: Tensor
 
     def total(self, values: Tensor) -> Tensor:
+        if values.dim() == 2:
+            self.seen = values.clone()
         return values
+
+
+class OneOfMany(Group):
+    """One process of several that hears nothing of the others but what their rays have seen."""
+
+    def __init__(self, rank: int, size: int, seen: Tensor) -> None:
+        super().__init__(rank, size)
+        self.seen = seen
+
+    def total(self, values: Tensor) -> Tensor:
+        if values.dim() == 1:
+            return values
+        known = values.any(1)
+        torch.testing.assert_close(values[known], self.seen[known])
+        return self.seen
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         pass
@@ -269,14 +288,28 @@ class TestComputeGradients:
         assert_processes_add_up(make_case(model, field), rays_at_once, 2)
 
 
+@pytest.mark.parametrize("tolerance", [0.001, 0.002, 0.004, 0.008, 0.016, 0.032])
+def test_parts_do_not_change_which_photos_are_sharp(tolerance: float) -> None:
+    """A photo is judged by all of its pixels, wherever the parts of a step end."""
+    case = make_case("dynamic", "hashgrid")
+    model = copy.deepcopy(case.model)
+    assert isinstance(model.blur, DynamicBlur)
+    model.blur.config = replace(model.blur.config, mask_tolerance=0.0, photo_tolerance=tolerance)
+    one_photo = Pixels(torch.zeros_like(case.batch.pixels.view), case.batch.pixels.xy)
+    ours = Case(model, replace(case.batch, pixels=one_photo))
+    whole = ours.gradients(SOFT_LEARNING, 0, ALONE)
+    assert_same(ours.gradients(SOFT_LEARNING, 7, ALONE), whole)
+
+
 def test_more_processes_than_pixels_add_up_too() -> None:
     assert_processes_add_up(make_case("dynamic", "hashgrid"), 0, PIXELS + 6)
 
 
 def assert_processes_add_up(case: Case, rays_at_once: int, processes: int) -> None:
-    whole = case.gradients(SOFT_LEARNING, rays_at_once, ALONE)
+    alone = Listener()
+    whole = case.gradients(SOFT_LEARNING, rays_at_once, alone)
     each = [
-        case.gradients(SOFT_LEARNING, rays_at_once, OneOfMany(rank, processes))
+        case.gradients(SOFT_LEARNING, rays_at_once, OneOfMany(rank, processes, alone.seen))
         for rank in range(processes)
     ]
     names = {name for one in each for name in one.named}

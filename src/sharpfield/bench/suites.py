@@ -89,7 +89,6 @@ ABLATIONS = Suite(
         _variant("all-rays-first", "blur.first_size=9"),
         _variant("soft-gates", "train.harden=1", "blur.first_size=9"),
         _variant("hard-at-once", "train.harden=0.3"),
-        _variant("each-pixel-alone", "blur.photo_tolerance=0.01", "train.harden=0.3"),
         _variant("no-sharp-photos", "blur.photo_tolerance=0"),
         _variant("small-first", "blur.order=size"),
         _variant("tolerance-x2", "blur.mask_tolerance=0.008"),

@@ -120,8 +120,7 @@ class DynamicBlur(RigidBlur):
         weights = (of_size[:, None] @ by_size)[:, 0]
         lessons = None
         if explored:
-            hard = phase.mask_open and phase.temperature == 0
-            lessons = Exploration(size[:explored], by_size[:explored].detach(), each_alone=hard)
+            lessons = Exploration(size[:explored], by_size[:explored].detach(), phase.hard)
         return packed_kernel(
             pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
         )
@@ -158,9 +157,6 @@ class DynamicBlur(RigidBlur):
             return super().costs(phase)
         sizes, most = self._in_use(self.sizes, phase)
         return sizes.clamp(1.0, most).mean((1, 2))
-
-    def own_pixels(self, kernel: Kernel) -> int:
-        return 0 if kernel.exploration is None else len(kernel.exploration)
 
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]

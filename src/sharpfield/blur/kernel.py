@@ -40,9 +40,6 @@ class Exploration:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __getitem__(self, index: slice) -> Exploration:
-        return Exploration(self.sizes[index], self.weights[index], self.each_alone)
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -86,17 +83,13 @@ class Kernel:
             torch.autograd.backward([t for t, _ in reached], [gradient for _, gradient in reached])
 
     def part(self, rays: slice, pixels: slice) -> Kernel:
-        """The kernel of a run of pixels, whose rays are ``rays``."""
-        lessons = self.exploration
-        if lessons is not None:
-            lessons = lessons[pixels] if pixels.start < len(lessons) else None
+        """The kernel of a run of pixels, whose rays are ``rays``, without its exploration."""
         return Kernel(
             self.pixel[rays] - pixels.start,
             self.motion[rays],
             self.poses[rays],
             self.weights[rays],
             pixels.stop - pixels.start,
-            lessons,
         )
 
 
@@ -126,6 +119,11 @@ class Phase:
     def learns(self) -> bool:
         """Whether this step trains anything of the blur model."""
         return self.learn_motions or self.learn_mask
+
+    @property
+    def hard(self) -> bool:
+        """Whether the mask decides, and its gates are exactly 0 or 1."""
+        return self.mask_open and self.temperature == 0
 
 
 WARM_UP = Phase(kernel_open=False)
@@ -181,17 +179,10 @@ class BlurModel(nn.Module, ABC):
     ) -> Float[Tensor, ""]:
         """What the blur model asks for beside the photo; zero by default.
 
-        ``kernel`` is that of ``pixels``, or of a run of them; ``colours``, linear and detached,
-        are what its rays have just seen. A mean over ``own_pixels`` pixels.
+        ``kernel`` is that of ``pixels``, all of a step; ``colours``, linear and detached, are what
+        its rays have just seen.
         """
         return colours.new_zeros(())
-
-    def own_pixels(self, kernel: Kernel) -> int:
-        """How many of the kernel's pixels ``own_loss`` is a mean over.
-
-        By its share of them, the loss of a part adds to that of the whole.
-        """
-        return kernel.pixels
 
     def origin_kernel(self, pixels: Pixels) -> Kernel:
         """One ray per pixel, unmoved: plain NeRF."""

@@ -75,7 +75,7 @@ class Group:
         if self.size > 1:
             torch.distributed.barrier()
 
-    def total(self, values: Float[Tensor, " values"]) -> Float[Tensor, " values"]:
+    def total(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The sums of ``values`` over all processes."""
         if self.size > 1:
             torch.distributed.all_reduce(values)

@@ -44,11 +44,11 @@ class StepResult:
 
 @dataclass(frozen=True)
 class _PartLoss:
-    """Means over a part, and the samples that it took."""
+    """Means over a part, what its rays have seen (linear, detached), and the samples it took."""
 
     loss: Float[Tensor, ""]
     error: Float[Tensor, ""]
-    own: Float[Tensor, ""]
+    seen: Float[Tensor, "rays 3"]
     samples: int
 
 
@@ -61,15 +61,15 @@ def compute_gradients(
 ) -> StepResult:
     """Add the gradients of one batch of pixels, computed part by part.
 
-    The parts, and the processes that share them, change the result by rounding only: the kernel
-    and all random numbers belong to the whole step.
+    The parts, and the processes that share them, change the result by rounding only: the kernel,
+    its own loss and all random numbers belong to the whole step.
     """
     with torch.set_grad_enabled(settings.phase.learns):
         kernel = model.blur.training_kernel(batch.pixels, settings.phase, generator)
     draws = model.renderer.draws(len(kernel), generator)
     cut = kernel.cut()
-    own_pixels = max(1, model.blur.own_pixels(cut))
     parts = cut_into_parts(cut, settings.rays_at_once, group.size)
+    seen = batch.colours.new_zeros(len(cut), 3)
     error = loss = own = samples = 0.0
     for number in group.mine(len(parts)):
         pixels, rays = parts[number].pixels, parts[number].rays
@@ -78,17 +78,29 @@ def compute_gradients(
         part = cut if len(parts) == 1 else cut.part(rays, pixels)
         result = _part_loss(model, part, batch[pixels], draws[rays], settings)
         share = part.pixels / cut.pixels
-        own_share = model.blur.own_pixels(part) / own_pixels
-        (share * result.loss + own_share * result.own).backward()
+        (share * result.loss).backward()
+        seen[rays] = result.seen
         error += share * result.error.item()
         loss += share * result.loss.item()
-        own += own_share * result.own.item()
         samples += result.samples
+    seen = group.total(seen)
+    if group.first:
+        own = _add_own_loss(model, cut, batch, seen)
     kernel.carry_back(cut)
     group.add_gradients(model.parameters())
     sums = torch.tensor([error, loss, own, samples], dtype=torch.float64)
     error, loss, own, samples = group.total(sums.to(batch.colours.device)).tolist()
     return StepResult(error, loss, len(kernel), round(samples), own)
+
+
+def _add_own_loss(
+    model: Model, kernel: Kernel, batch: Batch, seen: Float[Tensor, "rays 3"]
+) -> float:
+    """The blur model's own loss, its gradients added."""
+    own = model.blur.own_loss(kernel, batch.pixels, seen)
+    if own.requires_grad:
+        own.backward()
+    return own.item()
 
 
 def _part_loss(
@@ -116,5 +128,4 @@ def _part_loss(
         adapted = photo_error(proposed, rendered.colour)
         share = settings.adaptive_share
         loss = loss + adapted if share is None else (1.0 - share) * loss + share * adapted
-    own = model.blur.own_loss(kernel, batch.pixels, rendered.colour.detach())
-    return _PartLoss(loss, error.detach(), own, rendered.samples)
+    return _PartLoss(loss, error.detach(), rendered.colour.detach(), rendered.samples)
