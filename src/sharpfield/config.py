@@ -132,7 +132,7 @@ class BlurConfig:
     photo_tolerance: float = 0.015
     """Pixels of a photo that its whole kernel changes by less than this, in the mean, take one
     ray."""
-    sharp_tolerance: float = 0.01
+    sharp_tolerance: float = 0.005
     """Once gates are hard (``train.harden``), so does a pixel that changes by less than this."""
     mask_channels: int = 16
     """Width of the Mask CNN."""
