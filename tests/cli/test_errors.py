@@ -136,3 +136,13 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in ("demo", "train", "eval", "restore", "render", "kernels"))
+
+
+def test_a_benchmark_without_its_scene(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows are tried and the table says what is wrong, but the command did not succeed."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["bench", "blurball", "--data", "nowhere", "--model", "none"]) == 1
+    assert "1 rows could not be trained" in capsys.readouterr().err
+    assert "no such scene" in (tmp_path / "benchmarks" / "RESULTS.md").read_text()

@@ -74,7 +74,9 @@ def test_extents_span_sharp_and_smeared_photos(scene: Path) -> None:
 
 
 def test_same_seed_same_bytes_and_other_seed_other_photos(scene: Path, tmp_path: Path) -> None:
-    make_toy_scene(tmp_path / "again", SMALL)
+    told: list[tuple[int, int]] = []
+    make_toy_scene(tmp_path / "again", SMALL, lambda done, total: told.append((done, total)))
+    assert told == [(photo, SMALL.views) for photo in range(1, SMALL.views + 1)]
     make_toy_scene(tmp_path / "other", replace(SMALL, seed=1))
     files = [path.relative_to(scene) for path in scene.rglob("*") if path.is_file()]
     assert len(files) == 7 * 3 + 4

@@ -80,8 +80,11 @@ def run_missing(
     results: Results,
     execute: Execute,
     tell: Callable[[Row], None],
-) -> None:
-    """Train the rows of ``keys`` that are missing; the tables are made anew after each of them."""
+) -> list[Row]:
+    """Train the rows of ``keys`` that are missing; the tables are made anew after each of them.
+
+    Returns those that failed and that another try may have.
+    """
     failed = []
     for key, outcome in execute(suite, results.missing(suite, keys), place):
         row = results.keep(suite, key, outcome)
@@ -91,6 +94,7 @@ def run_missing(
         results.write_sheet(suite, key)
         results.write_tables(suite, failed)
     results.write_tables(suite, failed)
+    return failed
 
 
 def one_by_one(observe: Callable[[RowKey], Observer]) -> Execute:

@@ -20,6 +20,7 @@ from sharpfield.export.maps import KERNEL_COLOURS, colourise
 from sharpfield.export.restored import restored_photo
 from sharpfield.presets import preset
 from sharpfield.run import Run, open_run, read_scene
+from sharpfield.scene.made_scene import Progress, untold
 from sharpfield.settings import with_overrides
 from sharpfield.train.loop import Interrupted, Job, Observer, ignore, train
 from sharpfield.train.memory import forget_peak_memory
@@ -36,9 +37,9 @@ class Place:
     data: Path
     device: torch.device
 
-    def prepare(self, scene: BenchScene) -> Path:
+    def prepare(self, scene: BenchScene, progress: Progress = untold) -> Path:
         """The scene's folder; errors as ``BenchScene.prepare``."""
-        return scene.prepare(self.work / "scenes", self.data)
+        return scene.prepare(self.work / "scenes", self.data, progress)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON, to_json
+from sharpfield.scene.made_scene import Progress, untold
 from sharpfield.scene.photoreal import PhotorealSettings, make_photoreal_scene
 from sharpfield.scene.toy import ToySettings, make_toy_scene
 
@@ -23,7 +24,7 @@ class BenchScene:
     description: str
     source: ToySettings | PhotorealSettings | Path
 
-    def prepare(self, made: Path, real: Path) -> Path:
+    def prepare(self, made: Path, real: Path, progress: Progress = untold) -> Path:
         """The scene's folder, made below ``made`` if need be; real scenes lie below ``real``.
 
         Raises ``InputError`` when a real scene is missing, or another version made the folder.
@@ -36,9 +37,9 @@ class BenchScene:
             return real / self.source
         root = made / self.name
         if isinstance(self.source, ToySettings):
-            make_toy_scene(root, self.source)
+            make_toy_scene(root, self.source, progress)
         else:
-            make_photoreal_scene(root, self.source)
+            make_photoreal_scene(root, self.source, progress)
         return root
 
     def recipe(self) -> JSON:

@@ -14,8 +14,9 @@ from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions, with
 from sharpfield.blur.nested import rank_by_spread
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.se3 import compose, exponential
+from sharpfield.geometry.se3 import compose
 from sharpfield.geometry.shear import shifted_and_sheared
+from sharpfield.ops.exponential import exponential
 
 START_BESIDE_PATH = 0.3
 """Aperture at the start where the camera may shake as well, relative to that of a still one."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions
-from sharpfield.geometry.se3 import compose, exponential
+from sharpfield.geometry.se3 import compose
+from sharpfield.ops.exponential import exponential
 
 HIDDEN = 64
 

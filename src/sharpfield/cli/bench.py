@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from sharpfield.bench.suite import Suite
 from sharpfield.bench.suites import SUITES, find_suite
 from sharpfield.cli.console import RowsBar, console, counting, rows_bar, warn
 from sharpfield.cli.options import DeviceOption, find_device
+from sharpfield.errors import InputError
 
 
 def bench(
@@ -56,24 +57,31 @@ def bench(
     keys = chosen.select(scene or (), model or (), budget or (), seed or ())
     place = Place(work.resolve(), data.resolve(), find_device(device))
     if only_scenes:
-        _make_scenes(chosen, {key.scene for key in keys}, place)
+        for name in dict.fromkeys(key.scene for key in keys):
+            console.print(
+                f"{name}: {chosen.scene(name).description} ({_make(name, chosen, place)})"
+            )
         return
     results = Results(output, place.work / "tiles", tuple(SUITES.values()))
     missing = results.missing(chosen, keys)
     console.print(f"{len(keys)} rows, {len(missing)} still to train")
+    if not spread:
+        for name in dict.fromkeys(key.scene for key in missing):
+            with suppress(InputError):  # its rows will say so
+                _make(name, chosen, place)
     with rows_bar(len(missing)) as bar:
         execute = spread_by_ray if spread else one_by_one(bar.observer)
-        run_missing(chosen, missing, place, results, execute, lambda row: _tell(row, bar))
+        failed = run_missing(chosen, missing, place, results, execute, lambda row: _tell(row, bar))
     console.print(f"tables: {output / 'RESULTS.md'}")
+    if failed:
+        warn(f"{len(failed)} rows could not be trained; the same command tries them again")
+        raise typer.Exit(1)
 
 
-def _make_scenes(suite: Suite, names: Collection[str], place: Place) -> None:
-    scenes = [scene for scene in suite.scenes if scene.name in names]
-    with counting("scenes") as show:
-        for done, scene in enumerate(scenes, start=1):
-            folder = place.prepare(scene)
-            console.print(f"{scene.name}: {scene.description} ({folder})")
-            show(done, len(scenes))
+def _make(name: str, suite: Suite, place: Place) -> Path:
+    """The folder of a scene, made if need be."""
+    with counting(f"{name}: taking photos", stays=False) as progress:
+        return place.prepare(suite.scene(name), progress)
 
 
 def _tell(row: Row, bar: RowsBar) -> None:

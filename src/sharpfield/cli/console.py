@@ -22,9 +22,9 @@ def warn(message: str) -> None:
 
 
 @contextmanager
-def counting(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over (done, total)."""
-    with _bar() as bar:
+def counting(label: str, stays: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar over (done, total), which ``stays`` when all is done or vanishes."""
+    with _bar(stays) as bar:
         yield _counter(bar, label)
 
 
@@ -89,7 +89,7 @@ def _counter(bar: Progress, label: str) -> Callable[[int, int], None]:
     return lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _bar() -> Progress:
+def _bar(stays: bool = True) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,4 +97,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         refresh_per_second=2,
+        transient=not stays,
     )

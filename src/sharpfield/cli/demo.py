@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from sharpfield.cli.console import console
+from sharpfield.cli.console import console, counting
 from sharpfield.cli.options import DeviceOption, find_device
 from sharpfield.cli.results import evaluate_run, open_and_warn, write_results
 from sharpfield.cli.train import train_scene
@@ -34,8 +34,8 @@ def demo(
     """Make a blurry toy scene, fit it with and without the dynamic kernel, and compare."""
     where = find_device(device)
     scene_folder = output / "scene"
-    with console.status("photographing the toy scene"):
-        make_toy_scene(scene_folder, ToySettings(seed=seed))
+    with counting("photographing the toy scene", stays=False) as progress:
+        make_toy_scene(scene_folder, ToySettings(seed=seed), progress)
     config = with_overrides(preset("fast"), [f"train.time_budget={seconds}", f"train.seed={seed}"])
     scene = read_scene(scene_folder, config)
     plain = replace(config, blur=replace(config.blur, model="none"))

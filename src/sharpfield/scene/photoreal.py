@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sharpfield.scene.blur_plan import planned_blurs, sized
-from sharpfield.scene.made_scene import Shot, check_setting, make_scene
+from sharpfield.scene.made_scene import Progress, Shot, check_setting, make_scene, untold
 from sharpfield.scene.photoreal_world import load_mitsuba, photoreal_world
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import displaced, shake_twists, toy_camera, view_poses
@@ -78,14 +77,11 @@ PHOTOREAL = PhotorealSettings()
 
 
 def make_photoreal_scene(
-    root: Path,
-    settings: PhotorealSettings,
-    progress: Callable[[int, int], None] | None = None,
+    root: Path, settings: PhotorealSettings, progress: Progress = untold
 ) -> None:
     """Write the photoreal scene to ``root``, whole or not at all; one that is there is reused.
 
-    ``progress`` is told the number of finished views and of all, after each view. Needs mitsuba
-    where the scene is not there yet.
+    Needs mitsuba where the scene is not there yet.
     Raises InputError as `made_scene.make_scene` does, and where mitsuba is missing.
     """
     camera = toy_camera(settings.width, settings.height)
@@ -208,9 +204,7 @@ def extents(
     return np.sqrt(furthest)
 
 
-def _shoot(
-    settings: PhotorealSettings, camera: Camera, progress: Callable[[int, int], None] | None
-) -> list[Shot]:
+def _shoot(settings: PhotorealSettings, camera: Camera, progress: Progress) -> list[Shot]:
     studio = Studio(camera)
     generator = np.random.default_rng(settings.seed)
     held_out = [view % settings.hold == 0 for view in range(settings.views)]
@@ -220,8 +214,7 @@ def _shoot(
     shots = []
     for pose, blur in zip(poses, blurs, strict=True):
         shots.append(_shot(studio, pose, blur.pixels, settings, generator))
-        if progress is not None:
-            progress(len(shots), settings.views)
+        progress(len(shots), settings.views)
     return shots
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sharpfield.scene.blur_plan import Blur, planned_blurs, sized
-from sharpfield.scene.made_scene import Shot, check_setting, make_scene
+from sharpfield.scene.made_scene import Progress, Shot, check_setting, make_scene, untold
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import (
     PathKind,
@@ -98,17 +98,17 @@ class ToySettings:
         check("shake_pixels", 0 <= low <= high <= 60, "give 0 <= low <= high <= 60")
 
 
-def make_toy_scene(root: Path, settings: ToySettings) -> None:
+def make_toy_scene(root: Path, settings: ToySettings, progress: Progress = untold) -> None:
     """Write the toy scene to ``root``, whole or not at all; a folder that holds it is reused.
 
     Raises InputError as `made_scene.make_scene` does.
     """
     camera = toy_camera(settings.width, settings.height)
     recipe = {"kind": "toy", "generator": _GENERATOR, **asdict(settings)}
-    make_scene(root, recipe, settings.hold, camera, lambda: _shoot(settings))
+    make_scene(root, recipe, settings.hold, camera, lambda: _shoot(settings, progress))
 
 
-def _shoot(settings: ToySettings) -> list[Shot]:
+def _shoot(settings: ToySettings, progress: Progress) -> list[Shot]:
     generator = np.random.default_rng(settings.seed)
     # Its own generator, so that photos do not depend on the noise of the poses.
     noise = np.random.default_rng([settings.seed, 1])
@@ -125,6 +125,7 @@ def _shoot(settings: ToySettings) -> list[Shot]:
         if blur.strong and pixels > 0:
             shot = replace(shot, given_pose=_misplaced(world, camera, pose, pixels, noise))
         shots.append(shot)
+        progress(len(shots), settings.views)
     return shots
 
 
