@@ -146,6 +146,23 @@ def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place:
     assert "first in 0 of 2 scenes; furthest behind in one, -0.50 dB to none" in text
 
 
+def test_a_map_of_one_size_counts_as_no_correlation(results: Results, place: Place) -> None:
+    def execute(
+        suite: Suite, keys: Sequence[RowKey], place: Place
+    ) -> Iterator[tuple[RowKey, Outcome]]:
+        for key in keys:
+            found = {"dynamic": 0.8 if key.scene == "one" else None}.get(key.contender)
+            size = {"spearman": found, "views": []}
+            yield key, Outcome({**numbers(30.0), "kernel_size": size}, {})
+
+    keys = SUITE.select(contenders=["dynamic", "none"], budgets=["steps"], seeds=[0])
+    run_missing(SUITE, keys, place, results, execute, lambda row: None)
+    column = {line.split(" | ")[0]: line.split(" | ") for line in table(results).splitlines()}
+    place_in_line = column["| blur model"].index("Spearman")
+    assert column["| dynamic"][place_in_line] == "0.40"
+    assert column["| none"][place_in_line] == "-"
+
+
 def test_means_are_taken_over_scenes_that_everybody_has(results: Results, place: Place) -> None:
     _, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
     keys = [key for key in SUITE.select() if (key.scene, key.contender) != ("two", "none")]

@@ -46,9 +46,9 @@ BLUR = Suite(
     (
         _motions("dynamic", 4, seeds=3),
         _motions("dynamic", 8),
-        _motions("rigid", 7, seeds=3),
+        _motions("rigid", 4, seeds=3),
         _contender("none", "none", seeds=3),
-        _motions("rigid", 4),
+        _motions("rigid", 7),
         _contender("sparse-5", "sparse"),
         _contender("trajectory-8-linear", "trajectory", "blur.motions=8", "blur.path_points=2"),
         _contender("trajectory-8-cubic", "trajectory", "blur.motions=8"),

@@ -165,6 +165,8 @@ def _comparable(rows: Sequence[Row]) -> Sequence[Row]:
 
 def _cell(column: str, values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
+    if column == "Spearman" and known:
+        known += [0.0] * (len(values) - len(known))  # a map of one size tells nothing of blur
     return f"{mean(known):.{_DIGITS.get(column, 2)}f}" if known else "-"
 
 
