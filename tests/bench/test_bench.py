@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sharpfield.bench.bench import Results, one_by_one, run_missing
+from sharpfield.bench.bench import Results, run_missing
 from sharpfield.bench.rows import Row
-from sharpfield.bench.runner import Outcome, Place
+from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
+from sharpfield.bench.turns import train_in_turns
 from sharpfield.errors import InputError
 from sharpfield.presets import BLURS
 from sharpfield.scene.toy import ToySettings
@@ -64,6 +67,9 @@ def execute_without_training(
     return asked, execute
 
 
+in_turns = partial(train_in_turns, tell=lambda key, share: None)
+
+
 def numbers(psnr: float, seed: int = 0) -> dict[str, object]:
     return {
         "mean": {"psnr": psnr, "ssim": 0.5, "lpips": None, "flip": 0.1},
@@ -106,7 +112,7 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
 def test_real_rows_their_pictures_and_a_diverging_one(results: Results, place: Place) -> None:
     keys = SUITE.select(scenes=["one"], seeds=[0])
     told: list[Row] = []
-    run_missing(SUITE, keys, place, results, one_by_one(lambda key: lambda *_: None), told.append)
+    run_missing(SUITE, keys, place, results, in_turns, told.append)
     failed = {row.key.contender for row in told if row.failure}
     assert failed == {"wild"} and len(told) == 6
     assert "diverged" in table(results) and "(1 failed)" in table(results)
@@ -121,11 +127,37 @@ def test_real_rows_their_pictures_and_a_diverging_one(results: Results, place: P
 
 def test_the_same_number_of_rays_is_the_same_number_of_rays(results: Results, place: Place) -> None:
     keys = SUITE.select(["one"], ["none", "dynamic"], ["rays"], [0])
-    outcomes = dict(one_by_one(lambda key: lambda *_: None)(SUITE, keys, place))
+    outcomes = dict(in_turns(SUITE, keys, place))
     steps = {key.contender: outcome.numbers["step"] for key, outcome in outcomes.items()}
     rays = {key.contender: outcome.numbers["rays"] for key, outcome in outcomes.items()}
     for name in steps:
         assert 1000 <= rays[name] < 1000 + 2 * rays[name] / steps[name]
+
+
+def test_rows_take_turns_and_come_out_as_if_they_were_alone(place: Place) -> None:
+    keys = SUITE.select(["one"], ["dynamic", "none"], ["steps"], [0])
+    told: list[tuple[RowKey, float]] = []
+    together = dict(train_in_turns(SUITE, keys, place, lambda *turn: told.append(turn), 0.0))
+    assert told == [(key, step / 10) for step in range(1, 11) for key in keys]
+    for key in keys:
+        alone = run_row(SUITE, key, place).numbers
+        assert alone["mean"] == together[key].numbers["mean"]
+        assert alone["rays"] == together[key].numbers["rays"]
+
+
+def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> None:
+    keys = SUITE.select(["one"], ["dynamic", "none"], ["steps"], [0])
+
+    def kill(key: RowKey, share: float) -> None:
+        if key == keys[0] and share == 0.5:
+            first = min(
+                multiprocessing.active_children(), key=lambda each: int(each.name.split("-")[1])
+            )
+            first.kill()
+
+    outcomes = dict(train_in_turns(SUITE, keys, place, kill, 0.0))
+    assert [outcomes[key].failure for key in keys] == ["its process died", None]
+    assert not outcomes[keys[0]].lasting
 
 
 def test_rows_that_are_there_are_not_trained_again(results: Results, place: Place) -> None:
@@ -152,7 +184,7 @@ def test_a_map_of_one_size_counts_as_no_correlation(results: Results, place: Pla
     ) -> Iterator[tuple[RowKey, Outcome]]:
         for key in keys:
             found = {"dynamic": 0.8 if key.scene == "one" else None}.get(key.contender)
-            size = {"spearman": found, "views": []}
+            size: dict[str, object] = {"spearman": found, "views": []}
             yield key, Outcome({**numbers(30.0), "kernel_size": size}, {})
 
     keys = SUITE.select(contenders=["dynamic", "none"], budgets=["steps"], seeds=[0])
@@ -200,8 +232,7 @@ def test_a_scene_of_another_version_fails_its_rows_and_the_table_goes_on(
     (truth / "settings.json").write_text("{}")
     keys = SUITE.select(contenders=["none"], budgets=["steps"])
     told: list[Row] = []
-    execute = one_by_one(lambda key: lambda *_: None)
-    run_missing(SUITE, keys, place, results, execute, told.append)
+    run_missing(SUITE, keys, place, results, in_turns, told.append)
     assert [row.failure is None for row in told] == [False, True]
     assert str(place.work / "scenes" / "one") in table(results)
     assert results.missing(SUITE, keys) == keys[:1], "after the folder is gone, it is trained"

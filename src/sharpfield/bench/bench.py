@@ -15,7 +15,6 @@ from sharpfield.bench.suite import RowKey, Suite
 from sharpfield.bench.table import suite_tables
 from sharpfield.errors import InputError
 from sharpfield.files import write_text
-from sharpfield.train.loop import Observer
 
 MOST_SEEDS = 10
 """Seeds from 0 up to this are looked for when a table is made."""
@@ -95,18 +94,6 @@ def run_missing(
         results.write_tables(suite, failed)
     results.write_tables(suite, failed)
     return failed
-
-
-def one_by_one(observe: Callable[[RowKey], Observer]) -> Execute:
-    """Train in this process; ``observe`` gives a row its observer."""
-
-    def execute(
-        suite: Suite, keys: Sequence[RowKey], place: Place
-    ) -> Iterator[tuple[RowKey, Outcome]]:
-        for key in keys:
-            yield key, run_row(suite, key, place, observe(key))
-
-    return execute
 
 
 def spread_by_ray(

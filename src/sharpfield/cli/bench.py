@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sharpfield.bench.bench import MOST_SEEDS, Results, one_by_one, run_missing, spread_by_ray
+from sharpfield.bench.bench import MOST_SEEDS, Results, run_missing, spread_by_ray
 from sharpfield.bench.rows import Row
 from sharpfield.bench.runner import Place
 from sharpfield.bench.suite import Suite
 from sharpfield.bench.suites import SUITES, find_suite
+from sharpfield.bench.turns import train_in_turns
 from sharpfield.cli.console import RowsBar, console, counting, rows_bar, warn
 from sharpfield.cli.options import DeviceOption, find_device
 from sharpfield.errors import InputError
@@ -51,7 +53,8 @@ def bench(
     """Train every blur model of a suite under the same budget, and write the tables.
 
     Rows that are there already are not trained again, so the same command goes on where it
-    stopped; remove a row's file to repeat it. Nothing else should run on the machine meanwhile.
+    stopped; remove a row's file to repeat it. The rows of a scene train in turns, so that a
+    machine that slows down does so for all of them; still, nothing else should run there.
     """
     chosen = find_suite(suite)
     keys = chosen.select(scene or (), model or (), budget or (), seed or ())
@@ -70,7 +73,7 @@ def bench(
             with suppress(InputError):  # its rows will say so
                 _make(name, chosen, place)
     with rows_bar(len(missing)) as bar:
-        execute = spread_by_ray if spread else one_by_one(bar.observer)
+        execute = spread_by_ray if spread else partial(train_in_turns, tell=bar.advance)
         failed = run_missing(chosen, missing, place, results, execute, lambda row: _tell(row, bar))
     console.print(f"tables: {output / 'RESULTS.md'}")
     if failed:
@@ -85,7 +88,7 @@ def _make(name: str, suite: Suite, place: Place) -> Path:
 
 
 def _tell(row: Row, bar: RowsBar) -> None:
-    bar.finish_row()
+    bar.finish(row.key)
     if row.failure is not None:
         warn(f"{row.key}: {row.failure}")
     else:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from sharpfield.train.loop import Observer
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Trainer
 
@@ -59,22 +58,18 @@ class RowsBar:
     """A bar over the rows of a benchmark, which moves while they train."""
 
     def __init__(self, bar: Progress, rows: int) -> None:
-        self._bar, self._done = bar, 0
+        self._bar, self._shares = bar, dict[object, float]()
         self._task = bar.add_task("rows", total=rows)
 
-    def observer(self, row: object) -> Observer:
-        """The observer of the training of ``row``."""
+    def advance(self, row: object, share: float) -> None:
+        """So much of ``row`` is trained."""
+        self._shares[row] = share
+        done = sum(self._shares.values())
+        self._bar.update(self._task, completed=done, description=str(row))
 
-        def observe(trainer: Trainer, result: StepResult) -> None:
-            completed = self._done + trainer.share_done
-            self._bar.update(self._task, completed=completed, description=str(row))
-
-        return observe
-
-    def finish_row(self) -> None:
-        """A row is done."""
-        self._done += 1
-        self._bar.update(self._task, completed=self._done)
+    def finish(self, row: object) -> None:
+        """``row`` is done."""
+        self.advance(row, 1.0)
 
 
 @contextmanager
