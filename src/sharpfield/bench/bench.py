@@ -1,4 +1,4 @@
-"""Run a benchmark's rows one after the other, or spread over machines, and keep the tables."""
+"""Run a benchmark's missing rows, here or spread over machines, and keep the tables."""
 
 from __future__ import annotations
 

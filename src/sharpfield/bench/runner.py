@@ -19,10 +19,10 @@ from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import KERNEL_COLOURS, colourise
 from sharpfield.export.restored import restored_photo
 from sharpfield.presets import preset
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run, open_run, read_scene
-from sharpfield.scene.made_scene import Progress, untold
 from sharpfield.settings import with_overrides
-from sharpfield.train.loop import Interrupted, Job, Observer, ignore, train
+from sharpfield.train.loop import Interrupted, Job, Observer, train
 from sharpfield.train.memory import forget_peak_memory
 
 SIZE_SHOWN = 13.0
@@ -37,7 +37,7 @@ class Place:
     data: Path
     device: torch.device
 
-    def prepare(self, scene: BenchScene, progress: Progress = untold) -> Path:
+    def prepare(self, scene: BenchScene, progress: OnProgress = ignore) -> Path:
         """The scene's folder; errors as ``BenchScene.prepare``."""
         return scene.prepare(self.work / "scenes", self.data, progress)
 

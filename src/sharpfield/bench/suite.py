@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON, to_json
-from sharpfield.scene.made_scene import Progress, untold
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.scene.photoreal import PhotorealSettings, make_photoreal_scene
 from sharpfield.scene.toy import ToySettings, make_toy_scene
 
@@ -24,7 +24,7 @@ class BenchScene:
     description: str
     source: ToySettings | PhotorealSettings | Path
 
-    def prepare(self, made: Path, real: Path, progress: Progress = untold) -> Path:
+    def prepare(self, made: Path, real: Path, progress: OnProgress = ignore) -> Path:
         """The scene's folder, made below ``made`` if need be; real scenes lie below ``real``.
 
         Raises ``InputError`` when a real scene is missing, or another version made the folder.
@@ -139,8 +139,8 @@ class Suite:
     ) -> list[RowKey]:
         """The rows of a selection; an empty list selects all, and for seeds each model's own.
 
-        Rows that are compared stand beside each other, so that a machine that grows slower does
-        so for all of them. Raises ``InputError`` for an unknown name.
+        Rows that are compared, of one scene, budget and seed, stand beside each other, as
+        `train_in_turns` needs them. Raises ``InputError`` for an unknown name.
         """
         keys = []
         chosen = [self.contender(name) for name in contenders] or self.contenders

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from sharpfield.export.video import write_video
 from sharpfield.files import replacing
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions, rays_from_poses
+from sharpfield.progress import OnProgress
 from sharpfield.run import Run
 
-Progress = Callable[[int, int], None]
 Image = UInt8[np.ndarray, "height width 3"]
 
 FRAMES = 120
@@ -43,7 +43,7 @@ def picture_camera(run: Run, options: ClassicOptions) -> Camera:
     return camera.scaled(max(1, width), max(1, height))
 
 
-def write_test_set(run: Run, folder: Path, progress: Progress) -> dict[str, Image]:
+def write_test_set(run: Run, folder: Path, progress: OnProgress) -> dict[str, Image]:
     """``folder/NNN.png`` of every view, training and held-out; the images by photo name."""
     images = {}
     for number, view in enumerate(run.scene.views):
@@ -78,7 +78,7 @@ def _numbers(evaluation: Evaluation) -> str:
     )
 
 
-def write_spiral(run: Run, options: ClassicOptions, folder: Path, progress: Progress) -> None:
+def write_spiral(run: Run, options: ClassicOptions, folder: Path, progress: OnProgress) -> None:
     """``<expname>_spiral_NNNNNN_rgb.mp4`` and ``_disp.mp4``, as during training."""
     stem = f"{options.expname}_spiral_{run.step:06d}"
     pictures = _film(run, options, progress)
@@ -88,7 +88,7 @@ def write_spiral(run: Run, options: ClassicOptions, folder: Path, progress: Prog
     _write_film(folder / f"{stem}_disp.mp4", grey, 8)
 
 
-def write_path(run: Run, options: ClassicOptions, folder: Path, progress: Progress) -> Path:
+def write_path(run: Run, options: ClassicOptions, folder: Path, progress: OnProgress) -> Path:
     """``renderonly_path_NNNNNN/video.mp4`` and ``video_disp.mp4``; ``epi_`` before a slide's."""
     target = folder / f"renderonly_path_{run.step - 1:06d}"
     start = "epi_" if options.render_epi else ""
@@ -100,7 +100,7 @@ def write_path(run: Run, options: ClassicOptions, folder: Path, progress: Progre
 
 
 def write_views(
-    run: Run, options: ClassicOptions, folder: Path, progress: Progress
+    run: Run, options: ClassicOptions, folder: Path, progress: OnProgress
 ) -> dict[str, Image]:
     """``renderonly_test_NNNNNN/NNN.png`` and ``NNN_disp.png`` of every view."""
     target = folder / f"renderonly_test_{run.step - 1:06d}"
@@ -115,7 +115,7 @@ def write_views(
     return images
 
 
-def write_warped(run: Run, options: ClassicOptions, folder: Path, progress: Progress) -> Path:
+def write_warped(run: Run, options: ClassicOptions, folder: Path, progress: OnProgress) -> Path:
     """``warped_ray_img_*_NNNNNN``: every training view through each of its motions.
 
     ``VVV_scene_K.png`` and ``VVV_scene_K_disp.png``, K = 0 being the origin, and
@@ -150,7 +150,7 @@ def _middle_rays(
     return torch.stack([rays.origins, rays.directions], dim=-1).numpy()
 
 
-def _film(run: Run, options: ClassicOptions, progress: Progress) -> list[_Picture]:
+def _film(run: Run, options: ClassicOptions, progress: OnProgress) -> list[_Picture]:
     kind = "epi" if options.render_epi else "orbit" if options.spherify else "spiral"
     poses = camera_path(
         run.scene,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sharpfield.progress import OnProgress
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Trainer
 
@@ -21,7 +22,7 @@ def warn(message: str) -> None:
 
 
 @contextmanager
-def counting(label: str, stays: bool = True) -> Iterator[Callable[[int, int], None]]:
+def counting(label: str, stays: bool = True) -> Iterator[OnProgress]:
     """A bar over (done, total), which ``stays`` when all is done or vanishes."""
     with _bar(stays) as bar:
         yield _counter(bar, label)
@@ -40,7 +41,7 @@ class TrainingBar:
         self._bar.update(self._task, completed=trainer.share_done, description=text)
 
     @contextmanager
-    def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
+    def counting(self, label: str) -> Iterator[OnProgress]:
         """A second bar, over (done, total), while training waits."""
         tasks = len(self._bar.task_ids)
         yield _counter(self._bar, label)
@@ -79,7 +80,7 @@ def rows_bar(rows: int) -> Iterator[RowsBar]:
         yield RowsBar(bar, rows)
 
 
-def _counter(bar: Progress, label: str) -> Callable[[int, int], None]:
+def _counter(bar: Progress, label: str) -> OnProgress:
     task = bar.add_task(label, total=None)
     return lambda done, total: bar.update(task, completed=done, total=total)
 

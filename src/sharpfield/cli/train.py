@@ -14,11 +14,12 @@ from sharpfield.cli.results import open_and_warn, write_results
 from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.presets import blur_settings, preset
+from sharpfield.progress import ignore
 from sharpfield.run import read_scene
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
 from sharpfield.train.distributed import ALONE, Group, joined_group
-from sharpfield.train.loop import Job, ignore
+from sharpfield.train.loop import Job
 from sharpfield.train.loop import train as train_run
 from sharpfield.train.trainer import Progress
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sharpfield.evaluate.kernel_quality import KernelQuality, kernel_quality
 from sharpfield.evaluate.metrics import Lpips, flip, mse, psnr, ssim
 from sharpfield.evaluate.protocols import Protocol, find_protocol
 from sharpfield.files import write_json
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
 from sharpfield.scene.scene import View
 
@@ -119,7 +120,7 @@ class Evaluation:
 def evaluate(
     run: Run,
     protocol: str = "standard",
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress = ignore,
     renders: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
 ) -> Evaluation:
     """Render the held-out views sharp and score them; with a truth, restore the photos as well.
@@ -148,8 +149,7 @@ def evaluate(
         else:
             photos[view.name] = to_8bit(run.restore_view(index, render))
             restored.append(_score_restored(view, photos[view.name], render, truth[view.name]))
-        if progress is not None:
-            progress(done, len(indices))
+        progress(done, len(indices))
     if views and views[0].flip is None:
         notes.append("FLIP was left out: not installed (pip install flip-evaluator)")
     return Evaluation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ from sharpfield.evaluate.images import to_8bit, write_image
 from sharpfield.export.coordinates import transform_poses
 from sharpfield.export.maps import KERNEL_COLOURS, colourise, overlay, with_legend
 from sharpfield.files import replacing, write_json
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
 from sharpfield.scene.scene import View
 
 
-def export_kernels(run: Run, progress: Callable[[int, int], None] | None = None) -> Path:
+def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
     """Write RUN/kernels for every training view and return that folder.
 
     ``size/<stem>.npy`` (float32, height x width, rays per pixel), ``size/<stem>.png`` (the same
@@ -39,8 +39,7 @@ def export_kernels(run: Run, progress: Callable[[int, int], None] | None = None)
     indices = run.scene.train_indices
     for done, index in enumerate(indices, start=1):
         _write_view(run, index, folder)
-        if progress is not None:
-            progress(done, len(indices))
+        progress(done, len(indices))
     _write_poses(run, folder)
     return folder
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from sharpfield.evaluate.images import image_file_name, to_8bit, write_image
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
 
 
 def restore(
     run: Run,
     at_hand: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress = ignore,
     rendered: bool = False,
 ) -> list[Path]:
     """Write RUN/restored/<photo name>: each training photo, sharp, as ``Run.restore_view`` has it.
@@ -37,8 +38,7 @@ def restore(
             image = restored_photo(run, index, at_hand or {})
         write_image(path, image)
         paths.append(path)
-        if progress is not None:
-            progress(done, len(indices))
+        progress(done, len(indices))
     return paths
 
 

@@ -14,6 +14,7 @@ from sharpfield.errors import InputError
 from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import DEPTH_COLOURS, colourise
 from sharpfield.files import replacing
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
 
 Frame: TypeAlias = UInt8[np.ndarray, "height width 3"]
@@ -27,7 +28,7 @@ def render_path(
     poses: Float[np.ndarray, "frames 3 4"],
     output_mp4: Path,
     fps: float = 30.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress = ignore,
 ) -> list[Path]:
     """Render the scene along ``poses`` (scene units) to an MP4, and its depth beside it.
 
@@ -53,8 +54,7 @@ def render_path(
             depth = colourise(-rendered.depth, -float(far), -float(near), DEPTH_COLOURS)
             write_colour(to_8bit(rendered.colour))
             write_depth(depth)
-            if progress is not None:
-                progress(number + 1, len(poses))
+            progress(number + 1, len(poses))
     return [output_mp4, output_depth]
 
 

@@ -27,13 +27,10 @@ def _factors(squared):  # type: ignore[no-untyped-def]
 @numba.njit(inline="always")
 def _slopes(squared, a, b, c):  # type: ignore[no-untyped-def]
     """Derivatives of the factors with respect to the squared angle."""
+    da = 0.5 * (c - b)
     if squared < SMALL:
-        return (
-            0.5 * (c - b),
-            -1.0 / 24.0 + squared / 360.0,
-            -1.0 / 120.0 + squared / 2520.0,
-        )
-    return 0.5 * (c - b), 0.5 * (a - 2.0 * b) / squared, 0.5 * (b - 3.0 * c) / squared
+        return da, -1.0 / 24.0 + squared / 360.0, -1.0 / 120.0 + squared / 2520.0
+    return da, 0.5 * (a - 2.0 * b) / squared, 0.5 * (b - 3.0 * c) / squared
 
 
 @numba.njit(inline="always")

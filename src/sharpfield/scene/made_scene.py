@@ -28,13 +28,6 @@ from sharpfield.scene.scene import Camera
 
 _SETTINGS = Path("truth", "settings.json")
 
-Progress = Callable[[int, int], None]
-"""Is told the number of finished views and of all, after each view."""
-
-
-def untold(done: int, total: int) -> None:
-    """The ``Progress`` of a caller who does not want to know."""
-
 
 @dataclass(frozen=True)
 class Shot:

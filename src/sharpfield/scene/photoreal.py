@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.scene.blur_plan import planned_blurs, sized
-from sharpfield.scene.made_scene import Progress, Shot, check_setting, make_scene, untold
+from sharpfield.scene.made_scene import Shot, check_setting, make_scene
 from sharpfield.scene.photoreal_world import load_mitsuba, photoreal_world
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import displaced, shake_twists, toy_camera, view_poses
@@ -77,7 +78,7 @@ PHOTOREAL = PhotorealSettings()
 
 
 def make_photoreal_scene(
-    root: Path, settings: PhotorealSettings, progress: Progress = untold
+    root: Path, settings: PhotorealSettings, progress: OnProgress = ignore
 ) -> None:
     """Write the photoreal scene to ``root``, whole or not at all; one that is there is reused.
 
@@ -204,7 +205,7 @@ def extents(
     return np.sqrt(furthest)
 
 
-def _shoot(settings: PhotorealSettings, camera: Camera, progress: Progress) -> list[Shot]:
+def _shoot(settings: PhotorealSettings, camera: Camera, progress: OnProgress) -> list[Shot]:
     studio = Studio(camera)
     generator = np.random.default_rng(settings.seed)
     held_out = [view % settings.hold == 0 for view in range(settings.views)]

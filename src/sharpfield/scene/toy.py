@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from sharpfield.progress import OnProgress, ignore
 from sharpfield.scene.blur_plan import Blur, planned_blurs, sized
-from sharpfield.scene.made_scene import Progress, Shot, check_setting, make_scene, untold
+from sharpfield.scene.made_scene import Shot, check_setting, make_scene
 from sharpfield.scene.scene import Camera
 from sharpfield.scene.toy_camera import (
     PathKind,
@@ -98,7 +99,7 @@ class ToySettings:
         check("shake_pixels", 0 <= low <= high <= 60, "give 0 <= low <= high <= 60")
 
 
-def make_toy_scene(root: Path, settings: ToySettings, progress: Progress = untold) -> None:
+def make_toy_scene(root: Path, settings: ToySettings, progress: OnProgress = ignore) -> None:
     """Write the toy scene to ``root``, whole or not at all; a folder that holds it is reused.
 
     Raises InputError as `made_scene.make_scene` does.
@@ -108,7 +109,7 @@ def make_toy_scene(root: Path, settings: ToySettings, progress: Progress = untol
     make_scene(root, recipe, settings.hold, camera, lambda: _shoot(settings, progress))
 
 
-def _shoot(settings: ToySettings, progress: Progress) -> list[Shot]:
+def _shoot(settings: ToySettings, progress: OnProgress) -> list[Shot]:
     generator = np.random.default_rng(settings.seed)
     # Its own generator, so that photos do not depend on the noise of the poses.
     noise = np.random.default_rng([settings.seed, 1])

@@ -16,6 +16,7 @@ import torch
 
 from sharpfield.config import Config
 from sharpfield.errors import InputError
+from sharpfield.progress import ignore
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
 from sharpfield.train.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -89,10 +90,6 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
         with MetricsLog(job.run, trainer.progress.step) as log:
             _advance(trainer, job, log, observe)
         return trainer.progress
-
-
-def ignore(*_: object) -> None:
-    """For who has nothing to show: observes or warns nobody."""
 
 
 def _restored(job: Job, warn: Callable[[str], None]) -> Trainer:
