@@ -25,57 +25,62 @@ def _split(value, resolution):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _rows(x, y, z, resolution, hashed, mask, first, rows):  # type: ignore[no-untyped-def]
-    """Table rows of the eight corners of a cell, x fastest."""
+def _corners(x, y, z, resolution, hashed, mask, first):  # type: ignore[no-untyped-def]
+    """Table rows of the eight corners of a cell, x fastest; unsigned, so that none is negative."""
     if hashed:
-        ux, uy, uz = np.uint32(x), np.uint32(y), np.uint32(z)
-        y0, y1 = uy * _P1, (uy + np.uint32(1)) * _P1
-        z0, z1 = uz * _P2, (uz + np.uint32(1)) * _P2
-        x1 = ux + np.uint32(1)
-        rows[0] = first + np.int64((ux ^ y0 ^ z0) & mask)
-        rows[1] = first + np.int64((x1 ^ y0 ^ z0) & mask)
-        rows[2] = first + np.int64((ux ^ y1 ^ z0) & mask)
-        rows[3] = first + np.int64((x1 ^ y1 ^ z0) & mask)
-        rows[4] = first + np.int64((ux ^ y0 ^ z1) & mask)
-        rows[5] = first + np.int64((x1 ^ y0 ^ z1) & mask)
-        rows[6] = first + np.int64((ux ^ y1 ^ z1) & mask)
-        rows[7] = first + np.int64((x1 ^ y1 ^ z1) & mask)
-    else:
-        dy = resolution[0] + 1
-        dz = dy * (resolution[1] + 1)
-        base = first + x + dy * y + dz * z
-        rows[0] = base
-        rows[1] = base + 1
-        rows[2] = base + dy
-        rows[3] = base + dy + 1
-        rows[4] = base + dz
-        rows[5] = base + dz + 1
-        rows[6] = base + dz + dy
-        rows[7] = base + dz + dy + 1
+        x0, x1 = np.uint32(x), np.uint32(x) + np.uint32(1)
+        y0 = np.uint32(y) * _P1
+        y1 = y0 + _P1
+        z0 = np.uint32(z) * _P2
+        z1 = z0 + _P2
+        a, b, c, d = y0 ^ z0, y1 ^ z0, y0 ^ z1, y1 ^ z1
+        return (
+            first + np.uint64((x0 ^ a) & mask),
+            first + np.uint64((x1 ^ a) & mask),
+            first + np.uint64((x0 ^ b) & mask),
+            first + np.uint64((x1 ^ b) & mask),
+            first + np.uint64((x0 ^ c) & mask),
+            first + np.uint64((x1 ^ c) & mask),
+            first + np.uint64((x0 ^ d) & mask),
+            first + np.uint64((x1 ^ d) & mask),
+        )
+    one = np.uint64(1)
+    dy = np.uint64(resolution[0]) + one
+    dz = dy * (np.uint64(resolution[1]) + one)
+    base = first + np.uint64(x) + dy * np.uint64(y) + dz * np.uint64(z)
+    return (
+        base,
+        base + one,
+        base + dy,
+        base + dy + one,
+        base + dz,
+        base + dz + one,
+        base + dz + dy,
+        base + dz + dy + one,
+    )
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def encode(points, table, resolutions, offsets, hashed, out):  # type: ignore[no-untyped-def]
     count, levels = points.shape[0], resolutions.shape[0]
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
-        rows = np.empty(8, np.int64)
         for level in range(levels):
             res = resolutions[level]
-            first = offsets[level]
-            mask = np.uint32(offsets[level + 1] - first - 1)
+            first = np.uint64(offsets[level])
+            mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
             for i in range(block * BLOCK, min(count, (block + 1) * BLOCK)):
                 x, fx = _split(points[i, 0], res[0])
                 y, fy = _split(points[i, 1], res[1])
                 z, fz = _split(points[i, 2], res[2])
-                _rows(x, y, z, res, hashed[level], mask, first, rows)
+                r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
                 gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
                 w00, w10, w01, w11 = gy * gz, fy * gz, gy * fz, fy * fz
                 for f in range(2):
                     out[i, 2 * level + f] = (
-                        w00 * (gx * table[rows[0], f] + fx * table[rows[1], f])
-                        + w10 * (gx * table[rows[2], f] + fx * table[rows[3], f])
-                        + w01 * (gx * table[rows[4], f] + fx * table[rows[5], f])
-                        + w11 * (gx * table[rows[6], f] + fx * table[rows[7], f])
+                        w00 * (gx * table[r0, f] + fx * table[r1, f])
+                        + w10 * (gx * table[r2, f] + fx * table[r3, f])
+                        + w01 * (gx * table[r4, f] + fx * table[r5, f])
+                        + w11 * (gx * table[r6, f] + fx * table[r7, f])
                     )
 
 
@@ -85,11 +90,10 @@ def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order
     count, levels = points.shape[0], resolutions.shape[0]
     for slot in numba.prange(levels):
         level = order[slot]
-        rows = np.empty(8, np.int64)
         res = resolutions[level]
-        first = offsets[level]
-        mask = np.uint32(offsets[level + 1] - first - 1)
-        out[first : offsets[level + 1]] = 0
+        first = np.uint64(offsets[level])
+        mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
+        out[offsets[level] : offsets[level + 1]] = 0
         for i in range(count):
             g0, g1 = gradient[i, 2 * level], gradient[i, 2 * level + 1]
             if g0 == 0 and g1 == 0:
@@ -97,25 +101,25 @@ def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order
             x, fx = _split(points[i, 0], res[0])
             y, fy = _split(points[i, 1], res[1])
             z, fz = _split(points[i, 2], res[2])
-            _rows(x, y, z, res, hashed[level], mask, first, rows)
+            r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
             gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
             w00, w10, w01, w11 = gy * gz, fy * gz, gy * fz, fy * fz
-            out[rows[0], 0] += w00 * gx * g0
-            out[rows[0], 1] += w00 * gx * g1
-            out[rows[1], 0] += w00 * fx * g0
-            out[rows[1], 1] += w00 * fx * g1
-            out[rows[2], 0] += w10 * gx * g0
-            out[rows[2], 1] += w10 * gx * g1
-            out[rows[3], 0] += w10 * fx * g0
-            out[rows[3], 1] += w10 * fx * g1
-            out[rows[4], 0] += w01 * gx * g0
-            out[rows[4], 1] += w01 * gx * g1
-            out[rows[5], 0] += w01 * fx * g0
-            out[rows[5], 1] += w01 * fx * g1
-            out[rows[6], 0] += w11 * gx * g0
-            out[rows[6], 1] += w11 * gx * g1
-            out[rows[7], 0] += w11 * fx * g0
-            out[rows[7], 1] += w11 * fx * g1
+            out[r0, 0] += w00 * gx * g0
+            out[r0, 1] += w00 * gx * g1
+            out[r1, 0] += w00 * fx * g0
+            out[r1, 1] += w00 * fx * g1
+            out[r2, 0] += w10 * gx * g0
+            out[r2, 1] += w10 * gx * g1
+            out[r3, 0] += w10 * fx * g0
+            out[r3, 1] += w10 * fx * g1
+            out[r4, 0] += w01 * gx * g0
+            out[r4, 1] += w01 * gx * g1
+            out[r5, 0] += w01 * fx * g0
+            out[r5, 1] += w01 * fx * g1
+            out[r6, 0] += w11 * gx * g0
+            out[r6, 1] += w11 * gx * g1
+            out[r7, 0] += w11 * fx * g0
+            out[r7, 1] += w11 * fx * g1
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
@@ -123,38 +127,42 @@ def point_gradient(points, table, gradient, resolutions, offsets, hashed, out): 
     """d loss / d points, zero where a coordinate was clamped."""
     count, levels = points.shape[0], resolutions.shape[0]
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
-        rows = np.empty(8, np.int64)
-        v = np.empty(8, np.float32)
         for level in range(levels):
             res = resolutions[level]
-            first = offsets[level]
-            mask = np.uint32(offsets[level + 1] - first - 1)
+            first = np.uint64(offsets[level])
+            mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
             for i in range(block * BLOCK, min(count, (block + 1) * BLOCK)):
                 x, fx = _split(points[i, 0], res[0])
                 y, fy = _split(points[i, 1], res[1])
                 z, fz = _split(points[i, 2], res[2])
-                _rows(x, y, z, res, hashed[level], mask, first, rows)
+                r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
                 g0, g1 = gradient[i, 2 * level], gradient[i, 2 * level + 1]
-                for corner in range(8):
-                    v[corner] = g0 * table[rows[corner], 0] + g1 * table[rows[corner], 1]
+                v0 = g0 * table[r0, 0] + g1 * table[r0, 1]
+                v1 = g0 * table[r1, 0] + g1 * table[r1, 1]
+                v2 = g0 * table[r2, 0] + g1 * table[r2, 1]
+                v3 = g0 * table[r3, 0] + g1 * table[r3, 1]
+                v4 = g0 * table[r4, 0] + g1 * table[r4, 1]
+                v5 = g0 * table[r5, 0] + g1 * table[r5, 1]
+                v6 = g0 * table[r6, 0] + g1 * table[r6, 1]
+                v7 = g0 * table[r7, 0] + g1 * table[r7, 1]
                 gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
                 out[i, 0] += np.float32(res[0]) * (
-                    gy * gz * (v[1] - v[0])
-                    + fy * gz * (v[3] - v[2])
-                    + gy * fz * (v[5] - v[4])
-                    + fy * fz * (v[7] - v[6])
+                    gy * gz * (v1 - v0)
+                    + fy * gz * (v3 - v2)
+                    + gy * fz * (v5 - v4)
+                    + fy * fz * (v7 - v6)
                 )
                 out[i, 1] += np.float32(res[1]) * (
-                    gx * gz * (v[2] - v[0])
-                    + fx * gz * (v[3] - v[1])
-                    + gx * fz * (v[6] - v[4])
-                    + fx * fz * (v[7] - v[5])
+                    gx * gz * (v2 - v0)
+                    + fx * gz * (v3 - v1)
+                    + gx * fz * (v6 - v4)
+                    + fx * fz * (v7 - v5)
                 )
                 out[i, 2] += np.float32(res[2]) * (
-                    gx * gy * (v[4] - v[0])
-                    + fx * gy * (v[5] - v[1])
-                    + gx * fy * (v[6] - v[2])
-                    + fx * fy * (v[7] - v[3])
+                    gx * gy * (v4 - v0)
+                    + fx * gy * (v5 - v1)
+                    + gx * fy * (v6 - v2)
+                    + fx * fy * (v7 - v3)
                 )
         for i in range(block * BLOCK, min(count, (block + 1) * BLOCK)):
             for axis in range(3):

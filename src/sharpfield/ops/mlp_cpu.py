@@ -94,54 +94,38 @@ def _store(block, first, out):  # type: ignore[no-untyped-def]
 def _product(w, x, out):  # type: ignore[no-untyped-def]
     """``out = w @ x`` for a padded (outputs, inputs) matrix."""
     outputs, inputs = w.shape
-    for j in range(0, outputs, _TILE):
-        j0, j1, j2, j3 = _at(j), _at(j + 1), _at(j + 2), _at(j + 3)
-        for k in range(0, inputs, _TILE):
+    for j in range(0, outputs, 2):
+        j0, j1 = _at(j), _at(j + 1)
+        for k in range(0, inputs, 4):
             k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
             w00, w01, w02, w03 = w[j, k], w[j, k + 1], w[j, k + 2], w[j, k + 3]
             w10, w11, w12, w13 = w[j + 1, k], w[j + 1, k + 1], w[j + 1, k + 2], w[j + 1, k + 3]
-            w20, w21, w22, w23 = w[j + 2, k], w[j + 2, k + 1], w[j + 2, k + 2], w[j + 2, k + 3]
-            w30, w31, w32, w33 = w[j + 3, k], w[j + 3, k + 1], w[j + 3, k + 2], w[j + 3, k + 3]
             if k == 0:
                 for s in range(_ROWS):
                     x0, x1, x2, x3 = x[k0 + s], x[k1 + s], x[k2 + s], x[k3 + s]
                     out[j0 + s] = w00 * x0 + w01 * x1 + w02 * x2 + w03 * x3
                     out[j1 + s] = w10 * x0 + w11 * x1 + w12 * x2 + w13 * x3
-                    out[j2 + s] = w20 * x0 + w21 * x1 + w22 * x2 + w23 * x3
-                    out[j3 + s] = w30 * x0 + w31 * x1 + w32 * x2 + w33 * x3
                 continue
             for s in range(_ROWS):
                 x0, x1, x2, x3 = x[k0 + s], x[k1 + s], x[k2 + s], x[k3 + s]
                 out[j0 + s] += w00 * x0 + w01 * x1 + w02 * x2 + w03 * x3
                 out[j1 + s] += w10 * x0 + w11 * x1 + w12 * x2 + w13 * x3
-                out[j2 + s] += w20 * x0 + w21 * x1 + w22 * x2 + w23 * x3
-                out[j3 + s] += w30 * x0 + w31 * x1 + w32 * x2 + w33 * x3
 
 
 @numba.njit(fastmath=_FLAGS)
 def _add_outer(x, y, out):  # type: ignore[no-untyped-def]
     """``out += x @ y.T`` for a padded (features of x, features of y) matrix."""
-    for j in range(0, out.shape[0], _TILE):
-        j0, j1, j2, j3 = _at(j), _at(j + 1), _at(j + 2), _at(j + 3)
-        for k in range(0, out.shape[1], _TILE):
+    for j in range(0, out.shape[0], 2):
+        j0, j1 = _at(j), _at(j + 1)
+        for k in range(0, out.shape[1], 4):
             k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
             a00 = a01 = a02 = a03 = a10 = a11 = a12 = a13 = np.float32(0)
-            a20 = a21 = a22 = a23 = a30 = a31 = a32 = a33 = np.float32(0)
             for s in range(_ROWS):
-                x0, x1, x2, x3 = x[j0 + s], x[j1 + s], x[j2 + s], x[j3 + s]
+                x0, x1 = x[j0 + s], x[j1 + s]
                 y0, y1, y2, y3 = y[k0 + s], y[k1 + s], y[k2 + s], y[k3 + s]
                 a00, a01, a02, a03 = a00 + x0 * y0, a01 + x0 * y1, a02 + x0 * y2, a03 + x0 * y3
                 a10, a11, a12, a13 = a10 + x1 * y0, a11 + x1 * y1, a12 + x1 * y2, a13 + x1 * y3
-                a20, a21, a22, a23 = a20 + x2 * y0, a21 + x2 * y1, a22 + x2 * y2, a23 + x2 * y3
-                a30, a31, a32, a33 = a30 + x3 * y0, a31 + x3 * y1, a32 + x3 * y2, a33 + x3 * y3
-            for row, (b0, b1, b2, b3) in enumerate(
-                (
-                    (a00, a01, a02, a03),
-                    (a10, a11, a12, a13),
-                    (a20, a21, a22, a23),
-                    (a30, a31, a32, a33),
-                )
-            ):
+            for row, (b0, b1, b2, b3) in enumerate(((a00, a01, a02, a03), (a10, a11, a12, a13))):
                 out[j + row, k] += b0
                 out[j + row, k + 1] += b1
                 out[j + row, k + 2] += b2
@@ -165,7 +149,8 @@ def _sum_parts(parts, out):  # type: ignore[no-untyped-def]
 @numba.njit
 def _relu(block):  # type: ignore[no-untyped-def]
     for i in range(block.shape[0]):
-        block[i] = np.float32(0) if block[i] < 0 else block[i]
+        # A product, because the compiler makes a choice into a branch, and does not vectorise it.
+        block[i] *= np.float32(block[i] > 0)
 
 
 @numba.njit
