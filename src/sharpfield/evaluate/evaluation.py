@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from llvmlite.binding import get_host_cpu_name
 
 from sharpfield import __version__
 from sharpfield.evaluate.images import from_8bit, to_8bit, write_image
@@ -186,12 +187,13 @@ def write_evaluation(run: Run, evaluation: Evaluation) -> Path:
 
 
 def machine_kind() -> str:
-    """The kind of machine this runs on, such as ``Linux x86_64, 2 CPU cores``; no host name."""
+    """The kind of machine, such as ``Linux x86_64, 2 CPU cores (znver4)``; no host name."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    kind = f"{platform.system()} {platform.machine()}, {cores} CPU core{'s' * (cores != 1)}"
+    cpu = f"{cores} CPU core{'s' * (cores != 1)} ({get_host_cpu_name()})"
+    kind = f"{platform.system()} {platform.machine()}, {cpu}"
     return f"{kind}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else kind
 
 

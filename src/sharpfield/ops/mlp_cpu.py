@@ -1,8 +1,9 @@
 """Two-layer perceptrons as numba kernels.
 
 A block of rows is turned into (features x rows) scratch that stays in cache, so that the innermost
-loops run over rows and vectorise; 4 x 4 features at a time keep the registers busy. Indices into
-scratch are unsigned: the check for negative ones would keep the compiler from vectorising.
+loops run over rows and vectorise; 2 x 4 features at a time are as many as 16 vector registers hold.
+Indices into scratch are unsigned: the check for negative ones would keep the compiler from
+vectorising.
 
 A weight gradient is summed over chunks of rows that do not depend on the threads, in a fixed
 order: it is bit-identical from run to run.
@@ -23,7 +24,7 @@ _FLAGS = {"reassoc", "contract", "nsz"}
 """``fastmath`` without the promise that no value is NaN: a diverging fit must show."""
 
 _TILE = 4
-"""Features of one input and of one output that are in registers together."""
+"""Features are padded with zeros to a multiple of this: loops take four, or two, at a time."""
 
 _ROWS = np.uint64(BLOCK)
 _STRIDE = BLOCK + 16
@@ -94,9 +95,9 @@ def _store(block, first, out):  # type: ignore[no-untyped-def]
 def _product(w, x, out):  # type: ignore[no-untyped-def]
     """``out = w @ x`` for a padded (outputs, inputs) matrix."""
     outputs, inputs = w.shape
-    for j in range(0, outputs, 2):
+    for j in range(0, outputs, _TILE // 2):
         j0, j1 = _at(j), _at(j + 1)
-        for k in range(0, inputs, 4):
+        for k in range(0, inputs, _TILE):
             k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
             w00, w01, w02, w03 = w[j, k], w[j, k + 1], w[j, k + 2], w[j, k + 3]
             w10, w11, w12, w13 = w[j + 1, k], w[j + 1, k + 1], w[j + 1, k + 2], w[j + 1, k + 3]
@@ -115,9 +116,9 @@ def _product(w, x, out):  # type: ignore[no-untyped-def]
 @numba.njit(fastmath=_FLAGS)
 def _add_outer(x, y, out):  # type: ignore[no-untyped-def]
     """``out += x @ y.T`` for a padded (features of x, features of y) matrix."""
-    for j in range(0, out.shape[0], 2):
+    for j in range(0, out.shape[0], _TILE // 2):
         j0, j1 = _at(j), _at(j + 1)
-        for k in range(0, out.shape[1], 4):
+        for k in range(0, out.shape[1], _TILE):
             k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
             a00 = a01 = a02 = a03 = a10 = a11 = a12 = a13 = np.float32(0)
             for s in range(_ROWS):
@@ -149,7 +150,7 @@ def _sum_parts(parts, out):  # type: ignore[no-untyped-def]
 @numba.njit
 def _relu(block):  # type: ignore[no-untyped-def]
     for i in range(block.shape[0]):
-        # A product, because the compiler makes a choice into a branch, and does not vectorise it.
+        # As a choice, the compiler would make it a branch around the store, and not vectorise.
         block[i] *= np.float32(block[i] > 0)
 
 
