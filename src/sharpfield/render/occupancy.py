@@ -30,8 +30,8 @@ class OccupancyGrid(nn.Module):
     def update(self, field: Field, generator: torch.Generator, slabs: int) -> None:
         """Refresh every ``slabs``-th layer in depth, in turn, at one random point per cell.
 
-        Rays cross layers of every turn. Refreshed all at once, as by layers from left to right,
-        rays change too suddenly: a loss of almost a decibel.
+        In depth, so that neighbouring rays see cells of the same age: by layers from left to right
+        almost a decibel was lost.
         """
         first = int(self.next_slab) % slabs
         cells = self.density[..., first::slabs]
