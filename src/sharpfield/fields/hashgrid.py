@@ -50,7 +50,8 @@ class HashGridField(nn.Module):
     ) -> FieldSamples:
         feature = self.density_head(hash_encode(points, self.table, self.spec))
         seen_along = spherical_harmonics(view_directions).index_select(0, ray)
-        colour = torch.sigmoid(self.colour_head(torch.cat([feature, seen_along], dim=1)))
+        # Put together feature by feature, as both perceptrons have them in memory.
+        colour = torch.sigmoid(self.colour_head(torch.cat([feature.T, seen_along.T]).T))
         return FieldSamples(_density(feature), colour, feature)
 
 
@@ -67,9 +68,7 @@ class TwoLayer(nn.Module):
 
 
 def _density(feature: Tensor) -> Tensor:
-    return torch.exp(
-        (DENSITY_GAIN * feature[:, 0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT)
-    )
+    return torch.exp((DENSITY_GAIN * feature.T[0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT))
 
 
 def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 8"]:

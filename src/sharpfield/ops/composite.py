@@ -53,7 +53,7 @@ class _Composite(torch.autograd.Function):
     def forward(
         ctx: Any, density: Tensor, colour: Tensor, samples: Samples, step_length: Tensor
     ) -> tuple[Tensor, Tensor]:
-        density, colour = density.contiguous(), colour.contiguous()
+        density, colour = density.contiguous(), colour.T.contiguous()
         rays = len(samples.starts) - 1
         rendered, depth = torch.empty(rays, 3), torch.empty(rays)
         weights = torch.empty_like(density)
@@ -75,4 +75,4 @@ class _Composite(torch.autograd.Function):
             weights.numpy(), upstream.contiguous().numpy(),
             density_gradient.numpy(), colour_gradient.numpy(),
         )  # fmt: skip
-        return density_gradient, colour_gradient, None, None
+        return density_gradient, colour_gradient.T, None, None

@@ -1,4 +1,4 @@
-"""Compositing of packed samples as numba kernels."""
+"""Compositing of packed samples as numba kernels; ``colour`` is (3, samples)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def composite(density, colour, t, starts, step, out_colour, out_depth, weights):
             through = np.float32(0.0) if i == last else np.exp(-density[i] * step[r])
             w = transmittance * (np.float32(1.0) - through)
             weights[i] = w
-            c0 += w * colour[i, 0]
-            c1 += w * colour[i, 1]
-            c2 += w * colour[i, 2]
+            c0 += w * colour[0, i]
+            c1 += w * colour[1, i]
+            c2 += w * colour[2, i]
             depth += w * t[i]
             transmittance *= through
         out_colour[r, 0], out_colour[r, 1], out_colour[r, 2] = c0, c1, c2
@@ -36,15 +36,13 @@ def composite_gradient(  # type: ignore[no-untyped-def]
         behind = np.float32(0.0)
         for i in range(first, last + 1):
             w = weights[i]
-            behind += w * (g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2])
-            colour_gradient[i, 0], colour_gradient[i, 1], colour_gradient[i, 2] = (
-                w * g0,
-                w * g1,
-                w * g2,
-            )
+            behind += w * (g0 * colour[0, i] + g1 * colour[1, i] + g2 * colour[2, i])
+            colour_gradient[0, i] = w * g0
+            colour_gradient[1, i] = w * g1
+            colour_gradient[2, i] = w * g2
         transmittance = np.float32(1.0)
         for i in range(first, last):
-            shade = g0 * colour[i, 0] + g1 * colour[i, 1] + g2 * colour[i, 2]
+            shade = g0 * colour[0, i] + g1 * colour[1, i] + g2 * colour[2, i]
             behind -= weights[i] * shade
             transmittance *= np.exp(-density[i] * step[r])
             density_gradient[i] = step[r] * (transmittance * shade - behind)

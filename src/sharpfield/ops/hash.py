@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -18,7 +19,10 @@ from sharpfield.ops.hash_spec import HashSpec
 def hash_encode(
     points: Float[Tensor, "points 3"], table: Float[Tensor, "rows 2"], spec: HashSpec
 ) -> Float[Tensor, "points width"]:
-    """Encode points of the unit cube; differentiable in the points and the table."""
+    """Encode points of the unit cube; differentiable in the points and the table.
+
+    On CPU the result lies feature by feature in memory.
+    """
     if use_cpu_kernels(points, table):
         return _HashEncode.apply(points, table, spec)
     return hash_encode_reference(points, table, spec)
@@ -28,25 +32,27 @@ class _HashEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, spec: HashSpec) -> Tensor:
         points = points.contiguous()
-        out = torch.empty(len(points), spec.width)
+        out = torch.empty(spec.width, len(points))
         hash_cpu.encode(
-            points.detach().numpy(), table.detach().numpy(), *_arrays(spec), out.numpy()
-        )
+            points.detach().numpy(), table.detach().numpy(), *_arrays(spec),
+            numba.get_num_threads(), out.numpy(),
+        )  # fmt: skip
         ctx.save_for_backward(points, table)
         ctx.spec = spec
-        return out
+        return out.T
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         points, table = ctx.saved_tensors
-        upstream = gradient.contiguous().numpy()
+        upstream = gradient.T.contiguous().numpy()
         arrays = _arrays(ctx.spec)
         point_gradient = table_gradient = None
         if ctx.needs_input_grad[0]:
             point_gradient = torch.zeros_like(points)
             hash_cpu.point_gradient(
-                points.numpy(), table.detach().numpy(), upstream, *arrays, point_gradient.numpy()
-            )
+                points.numpy(), table.detach().numpy(), upstream, *arrays,
+                numba.get_num_threads(), point_gradient.numpy(),
+            )  # fmt: skip
         if ctx.needs_input_grad[1]:
             table_gradient = torch.empty_like(table)
             order = np.argsort(np.arange(ctx.spec.levels) % 2, kind="stable")

@@ -1,9 +1,9 @@
 """Two-layer perceptrons as numba kernels.
 
-A block of rows is turned into (features x rows) scratch that stays in cache, so that the innermost
-loops run over rows and vectorise; 2 x 4 features at a time are as many as 16 vector registers hold.
-Indices into scratch are unsigned: the check for negative ones would keep the compiler from
-vectorising.
+Inputs and outputs lie feature by feature in memory: ``columns`` are (features, rows). A block of
+rows is copied into scratch that stays in cache. The innermost loops run over rows and vectorise;
+2 x 4 features at a time are as many as 16 vector registers hold. Indices into scratch are unsigned:
+the check for negative ones would keep the compiler from vectorising.
 
 A weight gradient is summed over chunks of rows that do not depend on the threads, in a fixed
 order: it is bit-identical from run to run.
@@ -58,37 +58,22 @@ def _scratch(features):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _load(rows, first, out):  # type: ignore[no-untyped-def]
-    """Transpose the block from row ``first`` on into scratch; missing rows are zero."""
-    count, features = min(BLOCK, rows.shape[0] - first), rows.shape[1]
+def _load(columns, first, out):  # type: ignore[no-untyped-def]
+    """Copy the block from row ``first`` on into scratch; missing rows are zero."""
+    count = min(BLOCK, columns.shape[1] - first)
     if count < BLOCK:
         out[:] = 0
-    whole = features // _TILE * _TILE
-    for k in range(0, whole, _TILE):
-        k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
+    for k in range(columns.shape[0]):
         for i in range(count):
-            row, s = first + i, np.uint64(i)
-            out[k0 + s], out[k1 + s] = rows[row, k], rows[row, k + 1]
-            out[k2 + s], out[k3 + s] = rows[row, k + 2], rows[row, k + 3]
-    for k in range(whole, features):
-        for i in range(count):
-            out[_at(k) + np.uint64(i)] = rows[first + i, k]
+            out[_at(k) + np.uint64(i)] = columns[k, first + i]
 
 
 @numba.njit
 def _store(block, first, out):  # type: ignore[no-untyped-def]
-    """Transpose a block of scratch into the rows from ``first`` on."""
-    count, features = min(BLOCK, out.shape[0] - first), out.shape[1]
-    whole = features // _TILE * _TILE
-    for k in range(0, whole, _TILE):
-        k0, k1, k2, k3 = _at(k), _at(k + 1), _at(k + 2), _at(k + 3)
-        for i in range(count):
-            row, s = first + i, np.uint64(i)
-            out[row, k], out[row, k + 1] = block[k0 + s], block[k1 + s]
-            out[row, k + 2], out[row, k + 3] = block[k2 + s], block[k3 + s]
-    for k in range(whole, features):
-        for i in range(count):
-            out[first + i, k] = block[_at(k) + np.uint64(i)]
+    """Copy a block of scratch to the rows from ``first`` on."""
+    for k in range(out.shape[0]):
+        for i in range(min(BLOCK, out.shape[1] - first)):
+            out[k, first + i] = block[_at(k) + np.uint64(i)]
 
 
 @numba.njit(fastmath=_FLAGS)
@@ -161,13 +146,13 @@ def _relu_gradient(hidden, gradient):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True)
-def mlp(rows, w1, w2, out):  # type: ignore[no-untyped-def]
+def mlp(columns, w1, w2, out):  # type: ignore[no-untyped-def]
     to_hidden, to_out = _padded(w1.T), _padded(w2.T)
-    blocks = (rows.shape[0] + BLOCK - 1) // BLOCK
+    blocks = (columns.shape[1] + BLOCK - 1) // BLOCK
     for chunk in numba.prange(CHUNKS):
         x, hidden, y = _scratch(w1.shape[0]), _scratch(w1.shape[1]), _scratch(w2.shape[1])
         for block in range(chunk * blocks // CHUNKS, (chunk + 1) * blocks // CHUNKS):
-            _load(rows, block * BLOCK, x)
+            _load(columns, block * BLOCK, x)
             _product(to_hidden, x, hidden)
             _relu(hidden)
             _product(to_out, hidden, y)
@@ -175,16 +160,16 @@ def mlp(rows, w1, w2, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True)
-def mlp_gradient(rows, w1, w2, upstream, needs_rows, d_rows, d_w1, d_w2):  # type: ignore[no-untyped-def]
-    """Write the gradients; that of the rows only if it ``needs_rows``."""
+def mlp_gradient(columns, w1, w2, upstream, needs_columns, d_columns, d_w1, d_w2):  # type: ignore[no-untyped-def]
+    """Write the gradients; that of the columns only if it ``needs_columns``."""
     to_hidden, from_hidden, from_out = _padded(w1.T), _padded(w1), _padded(w2)
     parts1, parts2 = _parts(from_hidden), _parts(from_out)
-    blocks = (rows.shape[0] + BLOCK - 1) // BLOCK
+    blocks = (columns.shape[1] + BLOCK - 1) // BLOCK
     for chunk in numba.prange(CHUNKS):
         x, hidden, g = _scratch(w1.shape[0]), _scratch(w1.shape[1]), _scratch(w2.shape[1])
         d_x, d_hidden = _scratch(w1.shape[0]), _scratch(w1.shape[1])
         for block in range(chunk * blocks // CHUNKS, (chunk + 1) * blocks // CHUNKS):
-            _load(rows, block * BLOCK, x)
+            _load(columns, block * BLOCK, x)
             _load(upstream, block * BLOCK, g)
             _product(to_hidden, x, hidden)
             _relu(hidden)
@@ -192,8 +177,8 @@ def mlp_gradient(rows, w1, w2, upstream, needs_rows, d_rows, d_w1, d_w2):  # typ
             _product(from_out, g, d_hidden)
             _relu_gradient(hidden, d_hidden)
             _add_outer(x, d_hidden, parts1[chunk])
-            if needs_rows:
+            if needs_columns:
                 _product(from_hidden, d_hidden, d_x)
-                _store(d_x, block * BLOCK, d_rows)
+                _store(d_x, block * BLOCK, d_columns)
     _sum_parts(parts1, d_w1)
     _sum_parts(parts2, d_w2)
