@@ -253,8 +253,10 @@ class TrainConfig:
     """Adam rate of apertures and depths in focus: two numbers per view, no network moves them."""
     mask_rate: float = 4e-3
     """Adam rate of the Mask CNN."""
-    final_rate: float = 0.05
+    final_rate: float = 0.4
     """All rates decay exponentially to this share."""
+    average: float = 0.1
+    """Share of training, at its end, over which parameters are averaged; 0: the last ones count."""
     beta2: float = 0.99
     """Adam's memory of squared gradients, in [0, 1)."""
     epsilon: float = 1e-15

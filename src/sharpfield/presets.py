@@ -84,6 +84,7 @@ def _paper(config: Config) -> Config:
             lens_rate=5e-4,
             mask_rate=5e-4,
             final_rate=0.1 ** (steps / tenfold_decay),
+            average=0.0,
             beta2=0.999,
             epsilon=1e-8,
         ),

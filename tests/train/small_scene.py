@@ -82,6 +82,7 @@ def small_config(
             blur_rate=2e-3,
             mask_rate=2e-3,
             final_rate=0.1,
+            average=0.6,
             seed=seed,
             log_every=log_every,
             checkpoint_every=checkpoint_every,

@@ -134,6 +134,18 @@ def test_interrupted_and_resumed_ends_like_an_uninterrupted_run(
     assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
 
 
+def test_the_end_is_the_mean_of_the_last_parameters(tmp_path: Path, scene: Scene) -> None:
+    tables: list[Tensor] = []
+
+    def remember(trainer: Trainer, result: StepResult) -> None:
+        tables.append(trainer.model.state_dict()["field.table"].clone())
+
+    config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, average=0.25))
+    run_training(tmp_path / "run", scene, config, remember)
+    table = final_tensors(tmp_path / "run")["model/field.table"]
+    torch.testing.assert_close(table, torch.stack(tables[-3:]).mean(0))
+
+
 def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     tmp_path: Path, scene: Scene, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

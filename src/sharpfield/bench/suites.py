@@ -28,7 +28,7 @@ def _time(seconds: int) -> Budget:
     return Budget("time", (f"train.time_budget={seconds}",), f"{seconds} seconds of training")
 
 
-SECONDS = 45
+SECONDS = 30
 """Training time of a row of the large tables, meant to be done in three hours on two cores."""
 
 BLUR_SCENES = (

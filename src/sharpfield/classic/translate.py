@@ -209,6 +209,7 @@ def _train(options: ClassicOptions) -> TrainConfig:
         blur_rate=options.lrate,
         mask_rate=options.lrate,
         final_rate=0.1 ** (options.N_iters / (options.lrate_decay * 1000)),
+        average=0.0,
         beta2=0.999,
         epsilon=1e-8,
         seed=options.seed,

@@ -129,6 +129,8 @@ def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observ
     try:
         with HeldInterrupt() as interrupt, _settled_memory():
             stopped = _run_steps(trainer, job, log, observe, interrupt)
+            if trainer.share_done >= 1.0:
+                trainer.finish()
             _save(trainer, job)
             # Ended early, a process would have torchrun end the one that still writes.
             job.group.wait()

@@ -17,6 +17,7 @@ from sharpfield.config import Config
 from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
+from sharpfield.train.averaging import ParameterMean
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
@@ -64,6 +65,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.model = Model(scene, config).to(device)
         self.optimiser = build_optimiser(self.model, config.train)
+        self.mean = ParameterMean(self.model)
         photos = np.stack([scene.views[i].photo for i in scene.train_indices])
         self.sampler = PixelSampler(torch.from_numpy(photos).to(device), config.train.textured)
         self.progress = Progress(samples_per_ray=float(config.render.steps))
@@ -107,7 +109,13 @@ class Trainer:
         self._account(result, len(batch.pixels), phase)
         self.model.renderer.refresh(self.model.field, self.generator, progress.step)
         progress.step += 1
+        if self.share_done > 1.0 - config.train.average:
+            self.mean.add()
         return result
+
+    def finish(self) -> None:
+        """Leave the model as it was in the mean over the end of training, if that is wanted."""
+        self.mean.hand_over()
 
     def _draw(self, phase: Phase) -> Batch:
         """A step's pixels; those that the mask learns from stand in front, and show few views."""
@@ -165,7 +173,8 @@ class Trainer:
         adam = {
             f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()
         }
-        return {**model, **adam, "random": random_state(self.generator)}
+        random = random_state(self.generator)
+        return {**model, **adam, **self.mean.tensors(), "random": random}
 
     def state(self) -> dict[str, int | float]:
         """Everything else that a resumed run needs."""
@@ -186,3 +195,4 @@ class Trainer:
         restore_moments(self.optimiser, self.model, adam)
         restore_random_state(self.generator, checkpoint.tensors["random"])
         self.progress = read_progress(checkpoint.state)
+        self.mean.restore(checkpoint.tensors)
