@@ -1,0 +1,173 @@
+"""Matrix products on tiles that stay in vector registers, as instructions for numba kernels.
+
+The compiler vectorises innermost loops only, and here that is the sum, so it would keep the sums in
+memory. The tiles are therefore written in LLVM's language; any processor can run its vectors.
+
+Matrices of activations are flat arrays, feature after feature, ``stride`` floats apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+"""Floats in a vector: as many as AVX2 has, and two vectors of SSE or NEON."""
+
+FEATURES = 4
+"""Features of a tile. Its 4 x 2 sums and what they are made of fit into 16 registers."""
+
+PAIR = 2
+"""The tile's other side: two vectors of rows in ``product``, two features in ``add_outer``."""
+
+ROWS = LANES * PAIR
+"""Rows of a tile of ``product``."""
+
+_FLOAT, _INT, _WORD = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
+_FUSED = ("contract",)
+"""A product and its sum may share a rounding. NaN stays: a diverging fit must show."""
+
+_Value = Any
+_Finish = Callable[[ir.IRBuilder, _Value, _Value], _Value]
+"""Makes a tile's result of a sum and of what the array ``gate`` holds in its place."""
+
+
+def _int(value: int) -> ir.Constant:
+    return ir.Constant(_INT, value)
+
+
+def _pointers(
+    context: Any, builder: ir.IRBuilder, kinds: Sequence[Any], arrays: Sequence[_Value]
+) -> list[_Value]:
+    return [
+        context.make_array(kind)(context, builder, array).data
+        for kind, array in zip(kinds, arrays, strict=True)
+    ]
+
+
+def _at(builder: ir.IRBuilder, base: _Value, row: _Value, stride: _Value, column: _Value) -> _Value:
+    return builder.gep(base, [builder.add(builder.mul(row, stride), column)])
+
+
+def _load(builder: ir.IRBuilder, pointer: _Value) -> _Value:
+    return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+
+
+def _spread(builder: ir.IRBuilder, scalar: _Value) -> _Value:
+    """The scalar in every lane."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, scalar, ir.Constant(_WORD, 0))
+    everywhere = ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES)
+    return builder.shuffle_vector(first, nothing, everywhere)
+
+
+def _sum_of_lanes(builder: ir.IRBuilder, vector: _Value) -> _Value:
+    """Halves are added until one float is left."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        nothing = ir.Constant(vector.type, ir.Undefined)
+        lanes = [list(range(width)), list(range(width, 2 * width))]
+        halves = [ir.Constant(ir.VectorType(_WORD, width), half) for half in lanes]
+        vector = builder.fadd(*(builder.shuffle_vector(vector, nothing, half) for half in halves))
+    return builder.extract_element(vector, ir.Constant(_WORD, 0))
+
+
+def _zero_sums(builder: ir.IRBuilder) -> list[list[_Value]]:
+    """Variables of FEATURES x PAIR vectors, which the compiler puts into registers."""
+    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(PAIR)] for _ in range(FEATURES)]
+    for total in (total for row in sums for total in row):
+        builder.store(_ZEROS, total)
+    return sums
+
+
+def _add_product(builder: ir.IRBuilder, total: _Value, a: _Value, b: _Value) -> None:
+    product = builder.fmul(a, b, flags=_FUSED)
+    builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+
+
+def _product_tile(finish: _Finish) -> Callable[..., Any]:
+    """``out = finish(w @ x, gate)`` for FEATURES outputs from ``j`` on and ROWS rows from ``s``.
+
+    ``w`` is an (outputs, inputs) matrix; ``out``, ``x`` and ``gate`` are activations.
+    """
+
+    def declare(typing, w, x, gate, out, inputs, stride, j, s):  # type: ignore[no-untyped-def]
+        signature = types.void(w, x, gate, out, *[types.intp] * 4)
+
+        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+            w, x, gate, out = _pointers(context, builder, signature.args[:4], values[:4])
+            inputs, stride, j, s = values[4:]
+            outputs = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
+            places = [builder.add(s, _int(first)) for first in range(0, ROWS, LANES)]
+            sums = _zero_sums(builder)
+            with cgutils.for_range(builder, inputs, intp=_INT) as loop:
+                rows = [_load(builder, _at(builder, x, loop.index, stride, s)) for s in places]
+                for output, totals in zip(outputs, sums, strict=True):
+                    weight = builder.load(_at(builder, w, output, inputs, loop.index))
+                    for total, row in zip(totals, rows, strict=True):
+                        _add_product(builder, total, _spread(builder, weight), row)
+            for output, totals in zip(outputs, sums, strict=True):
+                for total, place in zip(totals, places, strict=True):
+                    held = _load(builder, _at(builder, gate, output, stride, place))
+                    result = finish(builder, builder.load(total), held)
+                    target = _at(builder, out, output, stride, place)
+                    builder.store(result, builder.bitcast(target, _VECTOR.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return intrinsic(declare)
+
+
+def _positive(builder: ir.IRBuilder, total: _Value, _: _Value) -> _Value:
+    return builder.select(builder.fcmp_ordered("<", total, _ZEROS), _ZEROS, total)
+
+
+def _where_gate_is_positive(builder: ir.IRBuilder, total: _Value, gate: _Value) -> _Value:
+    return builder.select(builder.fcmp_ordered("<=", gate, _ZEROS), _ZEROS, total)
+
+
+product_tile = _product_tile(lambda builder, total, gate: total)
+relu_product_tile = _product_tile(_positive)
+gated_product_tile = _product_tile(_where_gate_is_positive)
+
+
+def _add_outer_tile(typing, x, y, out, columns, rows, stride, j, k):  # type: ignore[no-untyped-def]
+    """``out += x @ y.T`` for FEATURES features of ``x`` from ``j`` on and PAIR of ``y`` from ``k``.
+
+    ``out`` is a matrix of so many ``columns``; ``rows`` is a multiple of LANES.
+    """
+    signature = types.void(x, y, out, *[types.intp] * 5)
+
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        x, y, out = _pointers(context, builder, signature.args[:3], values[:3])
+        columns, rows, stride, j, k = values[3:]
+        left = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
+        right = [builder.add(k, _int(feature)) for feature in range(PAIR)]
+        sums = _zero_sums(builder)
+        with cgutils.for_range(builder, builder.udiv(rows, _int(LANES)), intp=_INT) as loop:
+            s = builder.mul(loop.index, _int(LANES))
+            others = [_load(builder, _at(builder, y, feature, stride, s)) for feature in right]
+            for feature, totals in zip(left, sums, strict=True):
+                one = _load(builder, _at(builder, x, feature, stride, s))
+                for total, other in zip(totals, others, strict=True):
+                    _add_product(builder, total, one, other)
+        for feature, totals in zip(left, sums, strict=True):
+            for column, total in zip(right, totals, strict=True):
+                target = _at(builder, out, feature, columns, column)
+                part = _sum_of_lanes(builder, builder.load(total))
+                builder.store(builder.fadd(builder.load(target), part), target)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+add_outer_tile: Callable[..., Any] = intrinsic(_add_outer_tile)
