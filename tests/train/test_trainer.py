@@ -45,7 +45,7 @@ class TestPixelSampler:
 
     def test_colours_are_those_of_the_photo_at_the_pixel(self) -> None:
         photos = self.photos()
-        batch = PixelSampler(photos).draw(500, torch.Generator().manual_seed(0), EVEN)
+        batch = PixelSampler(photos).draw(500, 0, torch.Generator().manual_seed(0), EVEN)
         pixels, colours = batch.pixels, batch.colours
         corner = pixels.xy - 0.5
         assert torch.equal(corner, corner.floor())
@@ -54,7 +54,7 @@ class TestPixelSampler:
 
     def test_every_pixel_of_every_view_can_be_drawn(self) -> None:
         sampler = PixelSampler(self.photos()[:2, :4, :5])
-        pixels = sampler.draw(2000, torch.Generator(), EVEN[:2]).pixels
+        pixels = sampler.draw(2000, 0, torch.Generator(), EVEN[:2]).pixels
         seen = torch.cat([pixels.view[:, None], (pixels.xy - 0.5).long()], dim=1).unique(dim=0)
         assert torch.equal(
             seen, torch.cartesian_prod(torch.arange(2), torch.arange(5), torch.arange(4))
@@ -64,7 +64,8 @@ class TestPixelSampler:
     def test_a_few_views(self, asked: int, seen: int) -> None:
         sampler, generator = PixelSampler(self.photos()), torch.Generator().manual_seed(0)
         drawn = [
-            sampler.draw(300, generator, EVEN, views=asked).pixels.view.unique() for _ in range(20)
+            sampler.draw(300, 300 * step, generator, EVEN, views=asked).pixels.view.unique()
+            for step in range(60)
         ]
         assert all(len(views) == seen for views in drawn)
         assert len(torch.cat(drawn).unique()) == VIEWS
@@ -72,7 +73,7 @@ class TestPixelSampler:
     def test_views_are_drawn_by_their_shares(self) -> None:
         shares = torch.tensor([1.0, 0.0, 3.0, 0.0, 0.0, 0.0])
         generator = torch.Generator().manual_seed(0)
-        pixels = PixelSampler(self.photos()).draw(4000, generator, shares).pixels
+        pixels = PixelSampler(self.photos()).draw(4000, 0, generator, shares).pixels
         counts = torch.bincount(pixels.view, minlength=VIEWS)
         assert (counts[shares == 0] == 0).all()
         assert 0.7 < counts[2] / 4000 < 0.8
@@ -84,7 +85,7 @@ class TestPixelSampler:
         def share_on_the_right(view: int, textured: float) -> float:
             generator = torch.Generator().manual_seed(1)
             shares = torch.eye(2)[view]
-            xy = PixelSampler(photos, textured).draw(4000, generator, shares).pixels.xy
+            xy = PixelSampler(photos, textured).draw(4000, 0, generator, shares).pixels.xy
             assert xy.min() == 0.5 and xy[:, 0].max() == 79.5 and xy[:, 1].max() == 39.5
             return float((xy[:, 0] > 40).float().mean())
 
@@ -94,14 +95,40 @@ class TestPixelSampler:
         assert share_on_the_right(1, 0.4) == pytest.approx(0.7, abs=0.04)
         assert 0.9 < share_on_the_right(1, 1.0) < 1.0
 
-    def test_the_generator_is_its_whole_state(self) -> None:
+    def test_place_and_generator_are_its_whole_state(self) -> None:
         sampler, generator = PixelSampler(self.photos(), 0.5), torch.Generator().manual_seed(0)
-        sampler.draw(10, generator, EVEN, views=2)
+        sampler.draw(10, 0, generator, EVEN, views=2)
         state = generator.get_state()
-        first = sampler.draw(10, generator, EVEN).pixels
+        first = sampler.draw(10, 10, generator, EVEN, views=2).pixels
         restored = torch.Generator().set_state(state)
-        second = PixelSampler(sampler.photos, 0.5).draw(10, restored, EVEN).pixels
+        second = PixelSampler(sampler.photos, 0.5).draw(10, 10, restored, EVEN, views=2).pixels
         assert torch.equal(first.view, second.view) and torch.equal(first.xy, second.xy)
+
+    def test_steps_continue_one_sequence(self) -> None:
+        sampler, generator = PixelSampler(self.photos(), 0.5), torch.Generator()
+        whole = sampler.draw(70, 0, generator, EVEN)
+        parts = sampler.draw(30, 0, generator, EVEN) + sampler.draw(40, 30, generator, EVEN)
+        assert torch.equal(whole.pixels.xy, parts.pixels.xy)
+        assert torch.equal(whole.colours, parts.colours)
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_views_and_photos_are_covered_more_evenly_than_by_chance(self, seed: int) -> None:
+        """Over whole training and within a step: per view, and per sixth of all photos."""
+        sampler = PixelSampler(self.photos(), 0.0, seed)
+        for place in (0, 5000, 10**9):
+            pixels = sampler.draw(600, place, torch.Generator(), EVEN).pixels
+            sixth = (pixels.xy[:, 0] / CAMERA.width * 6).long()
+            for part in (pixels.view, sixth):
+                counts = torch.bincount(part, minlength=6)
+                # By chance a count strays by 9, and one of twelve by 16.
+                assert (counts - 100).abs().max() <= 6
+
+    def test_seeds_differ(self) -> None:
+        photos = self.photos()
+        first, second = (
+            PixelSampler(photos, 0.0, seed).draw(50, 0, torch.Generator(), EVEN) for seed in (0, 1)
+        )
+        assert not torch.equal(first.pixels.xy, second.pixels.xy)
 
 
 class TestSchedule:

@@ -21,6 +21,8 @@ OCCUPIED_ALPHA = 0.03
 UNSEEN_ALPHA = 1.1 * OCCUPIED_ALPHA
 """What a step through a cell counts for until its first update, which then may close it."""
 
+GOLDEN_SECTION = 0.6180339887498949
+
 OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
 """The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
@@ -38,8 +40,14 @@ class MarchingRenderer(Renderer):
         self.steps = steps
 
     def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:
-        """Where within their step the samples of each ray lie."""
-        return torch.rand(rays, generator=generator)[:, None]
+        """Where within their step the samples of each ray lie.
+
+        By golden section: rays that follow on each other, as those of a pixel do, fill the step
+        evenly, so that their mean is less noisy than that of independent ones.
+        """
+        first = torch.rand((), generator=generator, dtype=torch.float64)
+        places = (first + torch.arange(rays, dtype=torch.float64) * GOLDEN_SECTION) % 1.0
+        return places.float()[:, None]
 
     def __call__(
         self, field: Field, rays: Rays, draws: Float[Tensor, "rays 1"] | None

@@ -17,6 +17,11 @@ CELL = 4
 LEAST_CONTRAST = 1.0 / 255.0
 """Added to the contrast of every square, so that flat ones are drawn as well."""
 
+_ROOT = 1.1673039782614187
+"""The real root above 1 of x^5 = x + 1: its powers below 1 are the sequence's strides."""
+
+_STRIDES = _ROOT ** -torch.arange(1, 5, dtype=torch.float64)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,16 +40,22 @@ class Batch:
 
 
 class PixelSampler:
-    """Draws pixels with replacement, so that its whole state is the generator's.
+    """Draws pixels that cover views and photos more evenly than chance would.
+
+    They follow an additive sequence (Roberts 2018, "The unreasonable effectiveness of quasirandom
+    sequences"): any run of it is spread evenly, and the next pixels fall between those before. The
+    number of pixels drawn so far, ``place``, and the generator are its whole state.
 
     The share ``textured`` of them is drawn in proportion to the contrast around them, the rest
     evenly: a wall teaches little, and most of it is seen soon.
     """
 
     def __init__(
-        self, photos: Float[Tensor, "views height width 3"], textured: float = 0.0
+        self, photos: Float[Tensor, "views height width 3"], textured: float = 0.0, seed: int = 0
     ) -> None:
         self.photos, self.textured = photos, textured
+        generator = torch.Generator().manual_seed(seed)
+        self._start = torch.rand(len(_STRIDES), generator=generator, dtype=torch.float64)
         contrast = cell_contrast(photos) + LEAST_CONTRAST
         self._cells = contrast.shape[1:]
         chances = contrast.flatten(1).double()
@@ -55,31 +66,29 @@ class PixelSampler:
     def draw(
         self,
         count: int,
+        place: int,
         generator: torch.Generator,
         shares: Float[Tensor, " views"],
         views: int | None = None,
     ) -> Batch:
-        """``count`` pixels.
+        """The ``count`` pixels from ``place`` on.
 
         Views are drawn in proportion to ``shares``, or evenly from ``views`` random ones.
         """
-        total, height, width = self.photos.shape[:3]
-        if views is not None and views < total:
-            few = torch.randperm(total, generator=generator)[:views]
-            view = few[torch.randint(views, (count,), generator=generator)]
-        else:
-            view = torch.multinomial(shares.cpu(), count, replacement=True, generator=generator)
-        row = torch.randint(height, (count,), generator=generator)
-        column = torch.randint(width, (count,), generator=generator)
-        chance = torch.rand(2, count, generator=generator, dtype=torch.float64)
-        device = self.photos.device
-        view, row, column, chance = (t.to(device) for t in (view, row, column, chance))
-        cell_row, cell_column = self._textured_cells(view, chance[0])
-        moved = chance[1] < self.textured
-        row = torch.where(moved, (cell_row * CELL + row % CELL).clamp(max=height - 1), row)
-        column = torch.where(
-            moved, (cell_column * CELL + column % CELL).clamp(max=width - 1), column
-        )
+        height, width = self.photos.shape[1:3]
+        numbers = torch.arange(place, place + count, dtype=torch.float64)[:, None]
+        in_cube = (self._start + numbers * _STRIDES) % 1.0
+        if views is not None and views < len(self.photos):
+            shares = torch.zeros(len(self.photos))
+            shares[torch.randperm(len(shares), generator=generator)[:views]] = 1.0
+        of_view, of_way, x, y = in_cube.to(self.photos.device).unbind(1)
+        view = _choose(of_view, shares.to(of_view))
+        cell_row, cell_column = self._textured_cells(view, x)
+        textured = of_way < self.textured
+        inside = (y * CELL**2).long()
+        row = torch.where(textured, cell_row * CELL + inside // CELL, (y * height).long())
+        column = torch.where(textured, cell_column * CELL + inside % CELL, (x * width).long())
+        row, column = row.clamp(max=height - 1), column.clamp(max=width - 1)
         xy = torch.stack([column, row], dim=1) + 0.5
         return Batch(Pixels(view, xy), self.photos[view, row, column])
 
@@ -91,6 +100,15 @@ class PixelSampler:
         rung = torch.searchsorted(self._ladder, view + chance, right=True)
         cell = (rung - view * (rows * columns)).clamp(0, rows * columns - 1)
         return cell // columns, cell % columns
+
+
+def _choose(
+    chance: Float[Tensor, " pixels"], shares: Float[Tensor, " views"]
+) -> Int[Tensor, " pixels"]:
+    """The view that each number of [0, 1) falls to; views of no share are never chosen."""
+    ladder = shares.cumsum(0)
+    last = int(shares.nonzero().max())
+    return torch.searchsorted(ladder, chance * ladder[-1], right=True).clamp(max=last)
 
 
 def cell_contrast(

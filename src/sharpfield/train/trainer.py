@@ -67,7 +67,9 @@ class Trainer:
         self.optimiser = build_optimiser(self.model, config.train)
         self.mean = ParameterMean(self.model)
         photos = np.stack([scene.views[i].photo for i in scene.train_indices])
-        self.sampler = PixelSampler(torch.from_numpy(photos).to(device), config.train.textured)
+        self.sampler = PixelSampler(
+            torch.from_numpy(photos).to(device), config.train.textured, config.train.seed
+        )
         self.progress = Progress(samples_per_ray=float(config.render.steps))
 
     @property
@@ -89,7 +91,7 @@ class Trainer:
         """Compute a step's gradients for so many pixels, and forget them; how many rays it had."""
         shares = torch.ones(len(self.sampler.photos))
         generator = torch.Generator().manual_seed(0)
-        batch = self.sampler.draw(pixels, generator, shares)
+        batch = self.sampler.draw(pixels, 0, generator, shares)
         settings = StepSettings(phase, None, self.config.train.rays_at_once)
         result = compute_gradients(self.model, batch, settings, generator, ALONE)
         self.optimiser.zero_grad(set_to_none=True)
@@ -124,11 +126,12 @@ class Trainer:
         explored = blur.explored(pixels, phase)
         # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
         shares = 1.0 / blur.costs(phase)
-        batch = self.sampler.draw(pixels - explored, self.generator, shares)
+        place = self.progress.pixels
+        batch = self.sampler.draw(pixels - explored, place + explored, self.generator, shares)
         if not explored:
             return batch
         views = self.config.blur.mask_views
-        return self.sampler.draw(explored, self.generator, shares, views) + batch
+        return self.sampler.draw(explored, place, self.generator, shares, views) + batch
 
     def _pixels_per_step(self, phase: Phase) -> int:
         """As many pixels as the sample budget allows at the expected kernel size."""
