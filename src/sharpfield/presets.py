@@ -57,7 +57,6 @@ def preset(name: str) -> Config:
         return replace(
             config,
             train=replace(config.train, time_budget=60.0, samples=16384),
-            hashgrid=replace(config.hashgrid, log2_entries=16),
             blur=replace(config.blur, motions=4, first_size=5),
         )
     if name == "paper":
