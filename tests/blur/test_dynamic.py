@@ -280,12 +280,14 @@ class TestLessons:
         tolerance: float = 0.02,
         photo: float = 0.0,
         sharp: float = 0.0,
+        share: float = 0.0,
         phase: Phase = HARD_LEARNING,
         stirred: bool = False,
     ) -> Tensor:
         model = dynamic(
             mask_exploration=1.0,
             mask_tolerance=tolerance,
+            photo_share=share,
             photo_tolerance=photo,
             sharp_tolerance=sharp,
         )
@@ -327,6 +329,34 @@ class TestLessons:
         wanted = self.wanted(colours.flatten(0, 1), photo=0.1, phase=phase)
         assert (exact[view < SMEARED] > 1).any() and (wanted[view < SMEARED] == 1).all()
         assert torch.equal(wanted[view >= SMEARED], exact[view >= SMEARED])
+
+    @pytest.mark.parametrize("brightness", [1.0, 0.1])
+    def test_photos_that_change_far_less_than_usual_need_no_kernel(self, brightness: float) -> None:
+        view = random_pixels(20).view
+        grey = 0.3 * brightness
+        colours = grey + 0.3 * grey * random_colours(20 * RAYS).view(20, RAYS, 3)
+        colours[view < SMEARED] = grey + 0.02 * (colours[view < SMEARED] - grey)
+        exact = self.wanted(colours.flatten(0, 1), 1e-5)
+        wanted = self.wanted(colours.flatten(0, 1), 1e-5, share=0.3)
+        assert (exact > 1).all() and (wanted[view < SMEARED] == 1).all()
+        assert torch.equal(wanted[view >= SMEARED], exact[view >= SMEARED])
+
+    def test_photos_that_change_alike_all_keep_their_kernels(self) -> None:
+        colours = random_colours(20 * RAYS)
+        assert torch.equal(self.wanted(colours, share=0.3), self.wanted(colours))
+
+    def test_a_photo_is_judged_by_all_that_was_explored_of_it(self) -> None:
+        """One step sees a few pixels of it, which may be flat."""
+        model = dynamic(photo_share=0.3, photo_tolerance=0.0)
+        view, much, none = torch.arange(VIEWS), torch.full((VIEWS,), 0.01), torch.zeros(VIEWS)
+        some = view < 2
+        assert model._blurred_photos(view[:0], much[:0]).all()  # nothing is known of any
+        assert model._blurred_photos(view, much).all()
+        for _ in range(3):
+            assert model._blurred_photos(view[some], none[some]).all()
+        for _ in range(12):
+            blurred = model._blurred_photos(view[some], none[some])
+        assert torch.equal(blurred, ~some)
 
     def test_pixels_are_judged_alone_when_gates_are_hard(self) -> None:
         colours = random_colours(20 * RAYS)

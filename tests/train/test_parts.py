@@ -162,7 +162,7 @@ def make_case(model_name: BlurName, field: FieldName) -> Case:
             sizes.copy_(1.0 + model.blur.rays * torch.rand(sizes.shape, generator=random))
     photos = torch.stack([torch.from_numpy(scene.views[i].photo) for i in scene.train_indices])
     shares = torch.ones(len(photos))
-    return Case(model, PixelSampler(photos).draw(PIXELS, random, shares))
+    return Case(model, PixelSampler(photos).draw(PIXELS, 0, random, shares))
 
 
 def assert_same(ours: Gradients, theirs: Gradients, tolerance: float = 2e-4) -> None:
@@ -171,10 +171,16 @@ def assert_same(ours: Gradients, theirs: Gradients, tolerance: float = 2e-4) -> 
     assert_same_state(ours.state, theirs.state)
 
 
+MEASURED = "blur.changes"
+
+
 def assert_same_state(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    """Bit for bit."""
+    """Bit for bit, but for what is measured on rendered colours, which parts round otherwise."""
     assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    other = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert set(other) <= {MEASURED}
+    if other:
+        torch.testing.assert_close(ours[MEASURED], theirs[MEASURED], rtol=1e-3, atol=1e-7)
 
 
 def assert_same_result(ours: StepResult, theirs: StepResult) -> None:
@@ -294,7 +300,9 @@ def test_parts_do_not_change_which_photos_are_sharp(tolerance: float) -> None:
     case = make_case("dynamic", "hashgrid")
     model = copy.deepcopy(case.model)
     assert isinstance(model.blur, DynamicBlur)
-    model.blur.config = replace(model.blur.config, mask_tolerance=0.0, photo_tolerance=tolerance)
+    model.blur.config = replace(
+        model.blur.config, mask_tolerance=0.0, photo_share=0.0, photo_tolerance=tolerance
+    )
     one_photo = Pixels(torch.zeros_like(case.batch.pixels.view), case.batch.pixels.xy)
     ours = Case(model, replace(case.batch, pixels=one_photo))
     whole = ours.gradients(SOFT_LEARNING, 0, ALONE)

@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
@@ -29,6 +29,9 @@ from sharpfield.geometry.rays import pixel_centres
 RENDERED_GATE = 0.05
 """Soft gates below this are closed: their rays would count for little."""
 
+MEMORY = 0.3
+"""Weight of what was explored last in the running mean of how much a photo's kernel changes it."""
+
 SURROGATE_TEMPERATURE = 1.5
 """Ranks over which the straight-through gradient of a hard gate spreads."""
 
@@ -49,6 +52,9 @@ class DynamicBlur(RigidBlur):
     """
 
     sizes: Float[Tensor, "views rows columns"]
+    changes: Float[Tensor, " views"]
+    """Mean squared change of each photo by its kernel, in display colours; infinite: not known."""
+
     _spread: Int[Tensor, " motions"]
     _rules: Float[Tensor, "sizes motions motions"]
 
@@ -73,6 +79,7 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
+        self.register_buffer("changes", torch.full((len(poses),), torch.inf))
         spread = rank_by_spread(config.motions)
         self.register_buffer("_spread", spread, persistent=False)
         self.register_buffer("_rules", quadrature_rules(spread), persistent=False)
@@ -176,19 +183,31 @@ class DynamicBlur(RigidBlur):
     ) -> Int[Tensor, " explored"]:
         """Fewest rays per explored pixel from which on the colour stays within the tolerance.
 
-        Pixels of a photo that one ray gets right within ``photo_tolerance``, in the mean over
-        those explored, need no more.
+        Pixels of photos that need no kernel get one ray.
         """
         explored = len(exploration)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
         display = gamma_curve(exploration.weights @ rays)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
-        of_photo = mean_per_view(change[:, 0], pixels.view[:explored], len(self.poses))
-        blurred = of_photo > self.config.photo_tolerance**2
+        view = pixels.view[:explored]
+        blurred = self._blurred_photos(view, change[:, 0])[view]
         if exploration.each_alone:
             blurred &= change[:, 0] > self.config.sharp_tolerance**2
         too_few = (change > self.config.mask_tolerance**2) & blurred[:, None]
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
+
+    def _blurred_photos(
+        self, view: Int[Tensor, " explored"], change: Float[Tensor, " explored"]
+    ) -> Bool[Tensor, " views"]:
+        """Photos that their kernels change enough, by what was and has been explored of them."""
+        seen, fresh = mean_per_view(change, view, len(self.poses))
+        followed = torch.where(
+            self.changes.isfinite(), torch.lerp(self.changes, fresh, MEMORY), fresh
+        )
+        self.changes = torch.where(seen, followed, self.changes)
+        change_of = self.changes.sqrt()
+        usual = float(change_of[change_of.isfinite()].mean())
+        return change_of > max(self.config.photo_tolerance, self.config.photo_share * usual)
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         with torch.no_grad():
@@ -219,10 +238,11 @@ def open_gates(
 
 def mean_per_view(
     values: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], views: int
-) -> Float[Tensor, " pixels"]:
-    """For each pixel the mean over all pixels of its view."""
+) -> tuple[Bool[Tensor, " views"], Float[Tensor, " views"]]:
+    """Which views have pixels, and the mean over them (0 for the others)."""
+    count = torch.bincount(view, minlength=views)
     sums = values.new_zeros(views).index_add(0, view, values)
-    return (sums / torch.bincount(view, minlength=views).clamp(min=1))[view]
+    return count > 0, sums / count.clamp(min=1)
 
 
 def bilinear(

@@ -70,7 +70,7 @@ def compute_gradients(
     cut = kernel.cut()
     parts = cut_into_parts(cut, settings.rays_at_once, group.size)
     seen = batch.colours.new_zeros(len(cut), 3)
-    error = loss = own = samples = 0.0
+    error = loss = samples = 0.0
     for number in group.mine(len(parts)):
         pixels, rays = parts[number].pixels, parts[number].rays
         if pixels.start == pixels.stop:
@@ -84,8 +84,7 @@ def compute_gradients(
         loss += share * result.loss.item()
         samples += result.samples
     seen = group.total(seen)
-    if group.first:
-        own = _add_own_loss(model, cut, batch, seen)
+    own = _add_own_loss(model, cut, batch, seen, group)
     kernel.carry_back(cut)
     group.add_gradients(model.parameters())
     sums = torch.tensor([error, loss, own, samples], dtype=torch.float64)
@@ -94,10 +93,12 @@ def compute_gradients(
 
 
 def _add_own_loss(
-    model: Model, kernel: Kernel, batch: Batch, seen: Float[Tensor, "rays 3"]
+    model: Model, kernel: Kernel, batch: Batch, seen: Float[Tensor, "rays 3"], group: Group
 ) -> float:
-    """The blur model's own loss, its gradients added."""
+    """The blur model's own loss; every process computes it, and the first adds its gradients."""
     own = model.blur.own_loss(kernel, batch.pixels, seen)
+    if not group.first:
+        return 0.0
     if own.requires_grad:
         own.backward()
     return own.item()
