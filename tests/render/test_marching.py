@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -61,6 +62,17 @@ def test_offsets_place_the_samples() -> None:
     deep = renderer(Wall(0.0), rays(), torch.full((24, 1), 0.9)).depth
     torch.testing.assert_close(shallow, torch.zeros(24))
     torch.testing.assert_close(deep, torch.full((24,), 0.9 / STEPS))
+
+
+def test_the_offsets_of_neighbouring_rays_fill_a_step_evenly() -> None:
+    renderer, generator = make_renderer(), torch.Generator().manual_seed(0)
+    first, second = (renderer.draws(1000, generator)[:, 0] for _ in range(2))
+    assert not torch.equal(first, second)
+    for five in (first[:5], first[331:336], second[-5:]):
+        gaps = torch.diff(five.sort().values, append=five.min()[None] + 1.0)
+        assert gaps.min() > 0.1 and gaps.max() < 0.4
+    assert first.mean() == pytest.approx(0.5, abs=2e-3)
+    assert (first >= 0).all() and (first <= 1).all()
 
 
 def test_a_medium_dims_by_the_way_through_it() -> None:
