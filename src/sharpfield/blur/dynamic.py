@@ -53,7 +53,7 @@ class DynamicBlur(RigidBlur):
 
     sizes: Float[Tensor, "views rows columns"]
     changes: Float[Tensor, " views"]
-    """Mean squared change of each photo by its kernel, in display colours; infinite: not known."""
+    """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
 
     _spread: Int[Tensor, " motions"]
     _rules: Float[Tensor, "sizes motions motions"]
@@ -79,7 +79,7 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
-        self.register_buffer("changes", torch.full((len(poses),), torch.inf))
+        self.register_buffer("changes", torch.full((len(poses),), -1.0))
         spread = rank_by_spread(config.motions)
         self.register_buffer("_spread", spread, persistent=False)
         self.register_buffer("_rules", quadrature_rules(spread), persistent=False)
@@ -201,13 +201,14 @@ class DynamicBlur(RigidBlur):
     ) -> Bool[Tensor, " views"]:
         """Photos that their kernels change enough, by what was and has been explored of them."""
         seen, fresh = mean_per_view(change, view, len(self.poses))
-        followed = torch.where(
-            self.changes.isfinite(), torch.lerp(self.changes, fresh, MEMORY), fresh
-        )
+        known = self.changes >= 0
+        followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
         self.changes = torch.where(seen, followed, self.changes)
-        change_of = self.changes.sqrt()
-        usual = float(change_of[change_of.isfinite()].mean())
-        return change_of > max(self.config.photo_tolerance, self.config.photo_share * usual)
+        known |= seen
+        change_of = self.changes.clamp(min=0.0).sqrt()
+        usual = float(change_of.sum() / known.sum().clamp(min=1))
+        bound = max(self.config.photo_tolerance, self.config.photo_share * usual)
+        return ~known | (change_of > bound)
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         with torch.no_grad():
