@@ -45,10 +45,10 @@ def preset(name: str) -> Config:
     """The configuration ``name``. Raises ``InputError`` for an unknown one.
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
-    what a scene will look like: with a smaller table, because little training cannot fill a large
-    one, with smaller steps, because the first ones may be rough but must be many, and with fewer
-    motions, because there is no time to tell more apart. ``paper`` is the classic system, for a
-    GPU and a day: the networks, samples, rates and number of steps of DP-NeRF.
+    what a scene will look like: with smaller steps, because the first ones may be rough but must be
+    many, and with fewer motions, because there is no time to tell more apart. ``paper`` is the
+    classic system, for a GPU and a day: the networks, samples, rates and number of steps of
+    DP-NeRF.
     """
     config = Config()
     if name == "default":
