@@ -10,6 +10,9 @@ order: it is bit-identical from run to run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -73,28 +76,26 @@ def _store(block, first, out):  # type: ignore[no-untyped-def]
             out[k, first + i] = block[k * _STRIDE + i]
 
 
-@numba.njit
-def _product(w, x, out):  # type: ignore[no-untyped-def]
-    """``out = w @ x`` for a padded (outputs, inputs) matrix."""
-    for j in range(0, w.shape[0], FEATURES):
-        for s in range(0, BLOCK, ROWS):
-            product_tile(w, x, out, out, w.shape[1], _STRIDE, j, s)
+def _over_tiles(tile: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that makes a whole block with ``tile``, for a padded (outputs, inputs) matrix."""
+
+    @numba.njit
+    def product(w, x, gate, out):  # type: ignore[no-untyped-def]
+        for j in range(0, w.shape[0], FEATURES):
+            for s in range(0, BLOCK, ROWS):
+                tile(w, x, gate, out, w.shape[1], _STRIDE, j, s)
+
+    return product
 
 
-@numba.njit
-def _relu_product(w, x, out):  # type: ignore[no-untyped-def]
-    """``out = relu(w @ x)``."""
-    for j in range(0, w.shape[0], FEATURES):
-        for s in range(0, BLOCK, ROWS):
-            relu_product_tile(w, x, out, out, w.shape[1], _STRIDE, j, s)
+_product = _over_tiles(product_tile)
+"""``out = w @ x``; the gate does not matter."""
 
+_relu_product = _over_tiles(relu_product_tile)
+"""``out = relu(w @ x)``; the gate does not matter."""
 
-@numba.njit
-def _relu_product_gradient(w, x, hidden, out):  # type: ignore[no-untyped-def]
-    """``out = w @ x`` where the ReLU let ``hidden`` through, else 0."""
-    for j in range(0, w.shape[0], FEATURES):
-        for s in range(0, BLOCK, ROWS):
-            gated_product_tile(w, x, hidden, out, w.shape[1], _STRIDE, j, s)
+_gated_product = _over_tiles(gated_product_tile)
+"""``out = w @ x`` where the gate is positive, else 0: the gradient of a ReLU that gave it."""
 
 
 @numba.njit
@@ -127,8 +128,8 @@ def mlp(columns, w1, w2, out):  # type: ignore[no-untyped-def]
         x, hidden, y = _scratch(w1.shape[0]), _scratch(w1.shape[1]), _scratch(w2.shape[1])
         for block in range(chunk * blocks // CHUNKS, (chunk + 1) * blocks // CHUNKS):
             _load(columns, block * BLOCK, x)
-            _relu_product(to_hidden, x, hidden)
-            _product(to_out, hidden, y)
+            _relu_product(to_hidden, x, hidden, hidden)
+            _product(to_out, hidden, y, y)
             _store(y, block * BLOCK, out)
 
 
@@ -144,12 +145,12 @@ def mlp_gradient(columns, w1, w2, upstream, needs_columns, d_columns, d_w1, d_w2
         for block in range(chunk * blocks // CHUNKS, (chunk + 1) * blocks // CHUNKS):
             _load(columns, block * BLOCK, x)
             _load(upstream, block * BLOCK, g)
-            _relu_product(to_hidden, x, hidden)
+            _relu_product(to_hidden, x, hidden, hidden)
             _add_outer(hidden, g, parts2[chunk])
-            _relu_product_gradient(from_out, g, hidden, d_hidden)
+            _gated_product(from_out, g, hidden, d_hidden)
             _add_outer(x, d_hidden, parts1[chunk])
             if needs_columns:
-                _product(from_hidden, d_hidden, d_x)
+                _product(from_hidden, d_hidden, d_x, d_x)
                 _store(d_x, block * BLOCK, d_columns)
     _sum_parts(parts1, d_w1)
     _sum_parts(parts2, d_w2)
