@@ -129,11 +129,11 @@ class BlurConfig:
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
     mask_tolerance: float = 0.004
     """Rays are closed while that changes the pixel by less than this, in display colours."""
-    photo_share: float = 0.4
-    """Pixels of a photo that its whole kernel changes by less than this share of what kernels
-    change photos in the mean over all of them take one ray."""
+    photo_share: float = 0.25
+    """Photos that their whole kernels change by less than this share of what kernels change photos
+    in the mean over all of them take one ray per pixel."""
     photo_tolerance: float = 0.006
-    """So do pixels of a photo that changes by less than this, in display colours."""
+    """So do photos that change by less than this, root mean square in display colours."""
     sharp_tolerance: float = 0.005
     """Once gates are hard (``train.harden``), so does a pixel that changes by less than this."""
     mask_channels: int = 16

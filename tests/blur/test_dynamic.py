@@ -91,7 +91,7 @@ class TestGradients:
         kernel = kernel_of(model, pixels, HARD_LEARNING)
         colours = random_colours(len(kernel.pixel))
         if flat:
-            colours = torch.full_like(colours, 0.3)
+            colours = 0.3 + 0.05 * colours  # enough for the photo to count as blurred
         model.own_loss(kernel, pixels, colours).backward()
         bias = mask_network(model).head.bias
         assert bias is not None and bias.grad is not None
@@ -245,6 +245,73 @@ class TestGates:
         assert (model.sizes[[0, 3, 4]] == 1.0).all()
 
 
+class TestPhotoGate:
+    """Photos that are sharp already have one ray per pixel, whatever the CNN says."""
+
+    def closed(self, exploration: float = 0.25) -> tuple[DynamicBlur, Pixels, Tensor]:
+        """A model that wants all rays but of two photos; pixels, and which of them show those."""
+        model = dynamic(first_size=RAYS, mask_exploration=exploration)
+        stir(model)
+        force_size(model, RAYS + 2.0)
+        model.sizes.fill_(RAYS + 2.0)
+        model.photo_gate.open[:2] = False
+        pixels = random_pixels()
+        return model, pixels, pixels.view < 2
+
+    @pytest.mark.parametrize("phase", [SOFT, HARD])
+    def test_closed_photos_cost_one_ray(self, phase: Phase) -> None:
+        model, pixels, sharp = self.closed()
+        counts = torch.bincount(kernel_of(model, pixels, phase).pixel)
+        assert (counts[sharp] == 1).all() and (counts[~sharp] == RAYS).all()
+        assert model.costs(phase).tolist() == [1.0, 1.0, *[RAYS] * (VIEWS - 2)]
+        for view in range(VIEWS):
+            assert (model.masks(view).sum(0) == (1 if view < 2 else RAYS)).all()
+
+    def test_none_is_closed_before_the_mask_decides(self) -> None:
+        model, pixels, _ = self.closed()
+        assert (torch.bincount(kernel_of(model, pixels, FIRST).pixel) == RAYS).all()
+        assert (model.costs(FIRST) == RAYS).all()
+
+    @pytest.mark.parametrize("phase", LEARNING)
+    def test_what_is_explored_of_them_has_all_rays_but_teaches_nothing(self, phase: Phase) -> None:
+        model, pixels, sharp = self.closed(0.5)
+        kernel = kernel_of(model, pixels, phase)
+        assert kernel.exploration is not None
+        explored = len(kernel.exploration)
+        assert (torch.bincount(kernel.pixel)[:explored] == RAYS).all()
+        model.photo_gate.follow = lambda view, change: None  # type: ignore[method-assign]
+        sizes = kernel.exploration.sizes
+        (taught,) = torch.autograd.grad(
+            model.own_loss(kernel, pixels, random_colours(len(kernel))), sizes
+        )
+        assert sharp[:explored].any() and not taught[sharp[:explored]].any()
+        assert taught[~sharp[:explored]].any()
+
+    @pytest.mark.parametrize("phase", LEARNING)
+    def test_every_pixel_that_has_all_its_rays_tells_of_its_photo(self, phase: Phase) -> None:
+        """Not only those that are explored, nor what pixels that lack some show."""
+        model, pixels, _ = self.closed(0.1)
+        kernel = kernel_of(model, pixels, phase)
+        told = torch.bincount(kernel.pixel) == RAYS
+        colours = torch.full((len(kernel), 3), 0.4)
+        last = pixels.view == VIEWS - 1
+        colours[last[kernel.pixel]] = random_colours(len(kernel))[last[kernel.pixel]]
+        model.own_loss(kernel, pixels, colours)
+        changes = model.photo_gate.changes
+        seen = torch.bincount(pixels.view[told], minlength=VIEWS) > 0
+        assert torch.equal(changes >= 0, seen)
+        assert seen[VIEWS - 1] and changes[VIEWS - 1] > 1e-3
+        assert changes[: VIEWS - 1].max() < 1e-9
+        assert model.photo_gate.open.tolist() == [not s for s in seen[:-1].tolist()] + [True]
+
+    def test_a_photo_that_turns_out_blurred_opens_again(self) -> None:
+        model, pixels, _ = self.closed(1.0)
+        for _ in range(20):
+            kernel = kernel_of(model, pixels, HARD_LEARNING)
+            model.own_loss(kernel, pixels, random_colours(len(kernel)))
+        assert model.photo_gate.open.all()
+
+
 class TestMap:
     def test_map_and_kernel_rays_agree(self) -> None:
         model = dynamic()
@@ -278,19 +345,11 @@ class TestLessons:
         self,
         colours: Tensor,
         tolerance: float = 0.02,
-        photo: float = 0.0,
         sharp: float = 0.0,
-        share: float = 0.0,
         phase: Phase = HARD_LEARNING,
         stirred: bool = False,
     ) -> Tensor:
-        model = dynamic(
-            mask_exploration=1.0,
-            mask_tolerance=tolerance,
-            photo_share=share,
-            photo_tolerance=photo,
-            sharp_tolerance=sharp,
-        )
+        model = dynamic(mask_exploration=1.0, mask_tolerance=tolerance, sharp_tolerance=sharp)
         if stirred:
             stir(model)
         pixels = random_pixels(20)
@@ -318,45 +377,6 @@ class TestLessons:
         colours.view(20, RAYS, 3)[:, (dynamic().ranks()[0] == bright).nonzero()[0]] = 1.0
         wanted = self.wanted(colours, 0.005)
         assert (wanted > bright).all() and (wanted <= RAYS).all()
-
-    @pytest.mark.parametrize("phase", LEARNING)
-    def test_photos_that_one_ray_gets_right_enough_need_no_kernel(self, phase: Phase) -> None:
-        """Whatever becomes of single pixels, and whatever the others show."""
-        view = random_pixels(20).view
-        colours = random_colours(20 * RAYS).view(20, RAYS, 3)
-        colours[view < SMEARED] *= 0.05
-        exact = self.wanted(colours.flatten(0, 1), phase=phase)
-        wanted = self.wanted(colours.flatten(0, 1), photo=0.1, phase=phase)
-        assert (exact[view < SMEARED] > 1).any() and (wanted[view < SMEARED] == 1).all()
-        assert torch.equal(wanted[view >= SMEARED], exact[view >= SMEARED])
-
-    @pytest.mark.parametrize("brightness", [1.0, 0.1])
-    def test_photos_that_change_far_less_than_usual_need_no_kernel(self, brightness: float) -> None:
-        view = random_pixels(20).view
-        grey = 0.3 * brightness
-        colours = grey + 0.3 * grey * random_colours(20 * RAYS).view(20, RAYS, 3)
-        colours[view < SMEARED] = grey + 0.02 * (colours[view < SMEARED] - grey)
-        exact = self.wanted(colours.flatten(0, 1), 1e-5)
-        wanted = self.wanted(colours.flatten(0, 1), 1e-5, share=0.3)
-        assert (exact > 1).all() and (wanted[view < SMEARED] == 1).all()
-        assert torch.equal(wanted[view >= SMEARED], exact[view >= SMEARED])
-
-    def test_photos_that_change_alike_all_keep_their_kernels(self) -> None:
-        colours = random_colours(20 * RAYS)
-        assert torch.equal(self.wanted(colours, share=0.3), self.wanted(colours))
-
-    def test_a_photo_is_judged_by_all_that_was_explored_of_it(self) -> None:
-        """One step sees a few pixels of it, which may be flat."""
-        model = dynamic(photo_share=0.3, photo_tolerance=0.0)
-        view, much, none = torch.arange(VIEWS), torch.full((VIEWS,), 0.01), torch.zeros(VIEWS)
-        some = view < 2
-        assert model._blurred_photos(view[:0], much[:0]).all()  # nothing is known of any
-        assert model._blurred_photos(view, much).all()
-        for _ in range(3):
-            assert model._blurred_photos(view[some], none[some]).all()
-        for _ in range(12):
-            blurred = model._blurred_photos(view[some], none[some])
-        assert torch.equal(blurred, ~some)
 
     def test_pixels_are_judged_alone_when_gates_are_hard(self) -> None:
         colours = random_colours(20 * RAYS)

@@ -171,7 +171,7 @@ def assert_same(ours: Gradients, theirs: Gradients, tolerance: float = 2e-4) -> 
     assert_same_state(ours.state, theirs.state)
 
 
-MEASURED = "blur.changes"
+MEASURED = "blur.photo_gate.changes"
 
 
 def assert_same_state(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
@@ -20,6 +20,7 @@ from sharpfield.blur.nested import (
     rank_by_spread,
     renormalised_weights,
 )
+from sharpfield.blur.photo_gate import PhotoGate
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
@@ -28,9 +29,6 @@ from sharpfield.geometry.rays import pixel_centres
 
 RENDERED_GATE = 0.05
 """Soft gates below this are closed: their rays would count for little."""
-
-MEMORY = 0.3
-"""Weight of what was explored last in the running mean of how much a photo's kernel changes it."""
 
 SURROGATE_TEMPERATURE = 1.5
 """Ranks over which the straight-through gradient of a hard gate spreads."""
@@ -45,15 +43,14 @@ class DynamicBlur(RigidBlur):
     when closing it, and all after it, changes the pixel by less than a tolerance. This criterion
     knows nothing of the fit, so that a bad start cannot talk the mask into closing everything.
 
-    Sizes grow from coarse to fine: first all pixels have `first_size`, then those of photos that
-    need no kernel are let off, and only in a field that is already sharp does the mask decide
-    alone, pixel by pixel. In a blurry field rays differ little, and the mask would close what
-    could make it sharp.
+    Sizes grow from coarse to fine: first all pixels have `first_size`, then photos that need no
+    kernel close theirs as a whole, and only in a field that is already sharp does the mask let
+    off single pixels of the others. In a blurry field rays differ little, and the mask would
+    close what could make it sharp.
     """
 
     sizes: Float[Tensor, "views rows columns"]
-    changes: Float[Tensor, " views"]
-    """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
+    """What the CNN last wanted, whatever the photo gate says."""
 
     _spread: Int[Tensor, " motions"]
     _rules: Float[Tensor, "sizes motions motions"]
@@ -79,7 +76,7 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
-        self.register_buffer("changes", torch.full((len(poses),), -1.0))
+        self.photo_gate = PhotoGate(len(poses), config.photo_share, config.photo_tolerance)
         spread = rank_by_spread(config.motions)
         self.register_buffer("_spread", spread, persistent=False)
         self.register_buffer("_rules", quadrature_rules(spread), persistent=False)
@@ -119,24 +116,31 @@ class DynamicBlur(RigidBlur):
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
         stored = bilinear(self.sizes, others.view, others.xy, self.camera)
         size = torch.cat([self._fresh_sizes(learning), stored]) if explored else stored
-        gates = self._gates(size, phase)
+        gates = self._gates(size, pixels.view, phase)
         gates[:explored] = 1.0 + (gates[:explored] - gates[:explored].detach())
         rendered = (gates > RENDERED_GATE).gather(1, self.ranks()[pixels.view])
         of_size = gates - F.pad(gates[:, 1:], (0, 1))
-        by_size = self.sized_weights().index_select(0, pixels.view)
+        sized = self.sized_weights()
+        by_size = sized.index_select(0, pixels.view)
         weights = (of_size[:, None] @ by_size)[:, 0]
         lessons = None
         if explored:
-            lessons = Exploration(size[:explored], by_size[:explored].detach(), phase.hard)
+            lessons = Exploration(size[:explored], sized.detach(), phase.hard)
         return packed_kernel(
             pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
         )
 
-    def _gates(self, size: Float[Tensor, " pixels"], phase: Phase) -> Float[Tensor, "pixels ranks"]:
+    def _gates(
+        self, size: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], phase: Phase
+    ) -> Float[Tensor, "pixels ranks"]:
         """Gates by rank, where the CNN wants ``size`` rays."""
         size, most = self._in_use(size, phase)
         gates = open_gates(size, self.rays, phase.temperature)
-        return gates * (torch.arange(self.rays, device=size.device) < most)
+        rank = torch.arange(self.rays, device=size.device)
+        if not phase.mask_open:
+            return gates * (rank < most)
+        most_of_view = torch.where(self.photo_gate.open, most, 1)
+        return gates * (rank < most_of_view[view, None])
 
     def _in_use(self, wanted: Tensor, phase: Phase) -> tuple[Tensor, int]:
         """Sizes in use where the CNN wants ``wanted``, and the most rays that a pixel may have."""
@@ -163,61 +167,54 @@ class DynamicBlur(RigidBlur):
         if not phase.kernel_open:
             return super().costs(phase)
         sizes, most = self._in_use(self.sizes, phase)
-        return sizes.clamp(1.0, most).mean((1, 2))
+        costs = sizes.clamp(1.0, most).mean((1, 2))
+        return torch.where(self.photo_gate.open, costs, 1.0) if phase.mask_open else costs
 
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, ""]:
-        """What the rays just rendered teach the mask."""
-        if kernel.exploration is None:
+        """What the rays just rendered teach the mask: sizes of pixels in photos of open kernels."""
+        lessons = kernel.exploration
+        if lessons is None:
             return super().own_loss(kernel, pixels, colours)
-        wanted = self._wanted_sizes(kernel.exploration, pixels, colours)
-        ladder = torch.arange(1, self.rays, device=wanted.device)
-        logits = kernel.exploration.sizes[:, None] - ladder - 0.5
-        target = (wanted[:, None] > ladder).float()
-        return F.binary_cross_entropy_with_logits(logits / SURROGATE_TEMPERATURE, target)
+        self._judge_photos(lessons, kernel, pixels, colours)
+        counts = self.photo_gate.open[pixels.view[: len(lessons)]]
+        missed = lessons.sizes - self._wanted_sizes(lessons, pixels, colours)
+        return F.smooth_l1_loss(missed * counts, torch.zeros_like(missed), beta=0.5)
+
+    @torch.no_grad()
+    def _judge_photos(
+        self, lessons: Exploration, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+    ) -> None:
+        """Let the photo gate know how the kernel changes all pixels that have all their rays."""
+        whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
+        view = pixels.view[whole]
+        rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
+        sharp, blurred = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays).unbind(1)
+        self.photo_gate.follow(view, ((sharp - blurred) ** 2).mean(-1))
 
     @torch.no_grad()
     def _wanted_sizes(
-        self, exploration: Exploration, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self, lessons: Exploration, pixels: Pixels, colours: Float[Tensor, "rays 3"]
     ) -> Int[Tensor, " explored"]:
-        """Fewest rays per explored pixel from which on the colour stays within the tolerance.
-
-        Pixels of photos that need no kernel get one ray.
-        """
-        explored = len(exploration)
+        """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
+        explored = len(lessons)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
-        display = gamma_curve(exploration.weights @ rays)
+        display = gamma_curve(lessons.weights[pixels.view[:explored]] @ rays)
         change = ((display - display[:, -1:]) ** 2).mean(-1)
-        view = pixels.view[:explored]
-        blurred = self._blurred_photos(view, change[:, 0])[view]
-        if exploration.each_alone:
-            blurred &= change[:, 0] > self.config.sharp_tolerance**2
-        too_few = (change > self.config.mask_tolerance**2) & blurred[:, None]
+        too_few = change > self.config.mask_tolerance**2
+        if lessons.each_alone:
+            too_few &= change[:, :1] > self.config.sharp_tolerance**2
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
-
-    def _blurred_photos(
-        self, view: Int[Tensor, " explored"], change: Float[Tensor, " explored"]
-    ) -> Bool[Tensor, " views"]:
-        """Photos that their kernels change enough, by what was and has been explored of them."""
-        seen, fresh = mean_per_view(change, view, len(self.poses))
-        known = self.changes >= 0
-        followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
-        self.changes = torch.where(seen, followed, self.changes)
-        known |= seen
-        change_of = self.changes.clamp(min=0.0).sqrt()
-        usual = float(change_of.sum() / known.sum().clamp(min=1))
-        bound = max(self.config.photo_tolerance, self.config.photo_share * usual)
-        return ~known | (change_of > bound)
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
         with torch.no_grad():
             centres = pixel_centres(self.camera).to(self.sizes.device)
             views = torch.full((len(centres),), view, device=self.sizes.device)
             sizes = bilinear(self.sizes, views, centres, self.camera)
+            sizes = torch.where(self.photo_gate.open[view], sizes.clamp(min=1.0), 1.0)
             sizes = sizes.view(self.camera.height, self.camera.width)
-            rank = self.ranks()[view]
-            return (rank[:, None, None] < sizes.clamp(min=1.0) - 0.5).float()
+            return (self.ranks()[view][:, None, None] < sizes - 0.5).float()
 
 
 def open_gates(
@@ -235,15 +232,6 @@ def open_gates(
     else:
         value = (height.detach() > 0).float()
     return F.pad(value + (surrogate - surrogate.detach()), (1, 0), value=1.0)
-
-
-def mean_per_view(
-    values: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], views: int
-) -> tuple[Bool[Tensor, " views"], Float[Tensor, " views"]]:
-    """Which views have pixels, and the mean over them (0 for the others)."""
-    count = torch.bincount(view, minlength=views)
-    sums = values.new_zeros(views).index_add(0, view, values)
-    return count > 0, sums / count.clamp(min=1)
 
 
 def bilinear(

@@ -28,13 +28,13 @@ class Pixels:
 class Exploration:
     """The first pixels of a kernel have all their rays, for the mask to learn from.
 
-    ``sizes`` are the kernel sizes that the mask would have given them, ``weights`` what their
-    motions count at every size from 1. ``each_alone``: the field is sharp enough that each tells
-    by itself which rays it needs.
+    ``sizes`` are the kernel sizes that the mask would have given them, ``weights`` what motions
+    count at every size from 1. ``each_alone``: the field is sharp enough that pixels which look
+    sharp may do without a kernel.
     """
 
     sizes: Float[Tensor, " explored"]
-    weights: Float[Tensor, "explored sizes motions"]
+    weights: Float[Tensor, "views sizes motions"]
     each_alone: bool
 
     def __len__(self) -> int:

@@ -1,0 +1,51 @@
+"""The photo gate: which photos need a kernel at all."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+MEMORY = 0.3
+"""Weight of what was seen last in the running mean of how much a photo's kernel changes it."""
+
+
+class PhotoGate(nn.Module):
+    """Closes the kernels of photos that are sharp already, and opens them again.
+
+    A photo is sharp when its whole kernel changes its pixels by less than ``share`` of what
+    kernels change photos in the mean over all, or by less than ``tolerance``, root mean square in
+    display colours. This is measured, not learned: a network takes hundreds of steps to say of a
+    whole photo what half a dozen of its pixels tell at once.
+    """
+
+    changes: Float[Tensor, " views"]
+    """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
+
+    open: Bool[Tensor, " views"]
+
+    def __init__(self, views: int, share: float, tolerance: float) -> None:
+        super().__init__()
+        self.share, self.tolerance = share, tolerance
+        self.register_buffer("changes", torch.full((views,), -1.0))
+        self.register_buffer("open", torch.ones(views, dtype=torch.bool))
+
+    def follow(self, view: Int[Tensor, " pixels"], change: Float[Tensor, " pixels"]) -> None:
+        """Take in the squared changes of pixels that were rendered with their whole kernels."""
+        seen, fresh = mean_per_view(change, view, len(self.changes))
+        known = self.changes >= 0
+        followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
+        self.changes = torch.where(seen, followed, self.changes)
+        known |= seen
+        change_of = self.changes.clamp(min=0.0).sqrt()
+        usual = change_of.sum() / known.sum().clamp(min=1)
+        self.open = ~known | (change_of > (self.share * usual).clamp(min=self.tolerance))
+
+
+def mean_per_view(
+    values: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], views: int
+) -> tuple[Bool[Tensor, " views"], Float[Tensor, " views"]]:
+    """Which views have pixels, and the mean over them (0 for the others)."""
+    count = torch.bincount(view, minlength=views)
+    sums = values.new_zeros(views).index_add(0, view, values)
+    return count > 0, sums / count.clamp(min=1)
