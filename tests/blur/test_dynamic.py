@@ -254,7 +254,7 @@ class TestPhotoGate:
         stir(model)
         force_size(model, RAYS + 2.0)
         model.sizes.fill_(RAYS + 2.0)
-        model.photo_gate.open[:2] = False
+        model.photo_gate.changes.copy_((torch.arange(VIEWS) >= 2).float())
         pixels = random_pixels()
         return model, pixels, pixels.view < 2
 
@@ -296,6 +296,7 @@ class TestPhotoGate:
         colours = torch.full((len(kernel), 3), 0.4)
         last = pixels.view == VIEWS - 1
         colours[last[kernel.pixel]] = random_colours(len(kernel))[last[kernel.pixel]]
+        model.photo_gate.changes.fill_(-1.0)
         model.own_loss(kernel, pixels, colours)
         changes = model.photo_gate.changes
         seen = torch.bincount(pixels.view[told], minlength=VIEWS) > 0

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpfield.blur.kernel import Exploration, Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels, packed_kernel
 from sharpfield.blur.mask import MaskNetwork, ViewSizes
 from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
@@ -67,6 +67,7 @@ class DynamicBlur(RigidBlur):
         super().__init__(poses, motions, camera, depth)
         self.config = config
         self.rays = config.motions + 1
+        self.first = min(config.first_size, self.rays)
         self.mask: MaskNetwork | ViewSizes
         if config.mask == "network":
             self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
@@ -134,22 +135,23 @@ class DynamicBlur(RigidBlur):
         self, size: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], phase: Phase
     ) -> Float[Tensor, "pixels ranks"]:
         """Gates by rank, where the CNN wants ``size`` rays."""
-        size, most = self._in_use(size, phase)
-        gates = open_gates(size, self.rays, phase.temperature)
+        gates = open_gates(self._in_use(size, phase), self.rays, phase.temperature)
         rank = torch.arange(self.rays, device=size.device)
-        if not phase.mask_open:
-            return gates * (rank < most)
-        most_of_view = torch.where(self.photo_gate.open, most, 1)
-        return gates * (rank < most_of_view[view, None])
+        return gates * (rank < self._most_rays(phase)[view, None])
 
-    def _in_use(self, wanted: Tensor, phase: Phase) -> tuple[Tensor, int]:
-        """Sizes in use where the CNN wants ``wanted``, and the most rays that a pixel may have."""
-        first = min(self.config.first_size, self.rays)
+    def _in_use(self, wanted: Tensor, phase: Phase) -> Tensor:
+        """Sizes in use where the CNN wants ``wanted``, up to `_most_rays`."""
         if not phase.mask_open:
-            return torch.full_like(wanted, float(first)), first
+            return torch.full_like(wanted, float(self.first))
         if phase.temperature > 0:
-            return 1.0 + (first - 1) * (wanted - 1.0), first
-        return wanted, self.rays
+            return 1.0 + (self.first - 1) * (wanted - 1.0)
+        return wanted
+
+    def _most_rays(self, phase: Phase) -> Int[Tensor, " views"]:
+        """The most rays that a pixel of each view may have."""
+        most = self.rays if phase.hard else self.first
+        has_kernel = self.photo_gate.open | (not phase.mask_open)
+        return torch.where(has_kernel, most, 1)
 
     def _fresh_sizes(self, pixels: Pixels) -> Float[Tensor, " pixels"]:
         """Kernel sizes as the CNN now has them; its maps are kept."""
@@ -166,9 +168,8 @@ class DynamicBlur(RigidBlur):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:
             return super().costs(phase)
-        sizes, most = self._in_use(self.sizes, phase)
-        costs = sizes.clamp(1.0, most).mean((1, 2))
-        return torch.where(self.photo_gate.open, costs, 1.0) if phase.mask_open else costs
+        sizes = self._in_use(self.sizes, phase).clamp(min=1.0)
+        return sizes.minimum(self._most_rays(phase)[:, None, None]).mean((1, 2))
 
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
@@ -190,8 +191,7 @@ class DynamicBlur(RigidBlur):
         whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
         view = pixels.view[whole]
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
-        sharp, blurred = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays).unbind(1)
-        self.photo_gate.follow(view, ((sharp - blurred) ** 2).mean(-1))
+        self.photo_gate.follow(view, changes(lessons.weights[view][:, [0, -1]], rays)[:, 0])
 
     @torch.no_grad()
     def _wanted_sizes(
@@ -200,8 +200,7 @@ class DynamicBlur(RigidBlur):
         """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
         explored = len(lessons)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
-        display = gamma_curve(lessons.weights[pixels.view[:explored]] @ rays)
-        change = ((display - display[:, -1:]) ** 2).mean(-1)
+        change = changes(lessons.weights[pixels.view[:explored]], rays)
         too_few = change > self.config.mask_tolerance**2
         if lessons.each_alone:
             too_few &= change[:, :1] > self.config.sharp_tolerance**2
@@ -212,7 +211,7 @@ class DynamicBlur(RigidBlur):
             centres = pixel_centres(self.camera).to(self.sizes.device)
             views = torch.full((len(centres),), view, device=self.sizes.device)
             sizes = bilinear(self.sizes, views, centres, self.camera)
-            sizes = torch.where(self.photo_gate.open[view], sizes.clamp(min=1.0), 1.0)
+            sizes = sizes.clamp(min=1.0).minimum(self._most_rays(TRAINED)[view])
             sizes = sizes.view(self.camera.height, self.camera.width)
             return (self.ranks()[view][:, None, None] < sizes - 0.5).float()
 
@@ -232,6 +231,14 @@ def open_gates(
     else:
         value = (height.detach() > 0).float()
     return F.pad(value + (surrogate - surrogate.detach()), (1, 0), value=1.0)
+
+
+def changes(
+    weights: Float[Tensor, "pixels sizes motions"], rays: Float[Tensor, "pixels motions 3"]
+) -> Float[Tensor, "pixels sizes"]:
+    """Mean squared difference, in display colours, of pixels of each size to those of the last."""
+    display = gamma_curve(weights @ rays)
+    return ((display - display[:, -1:]) ** 2).mean(-1)
 
 
 def bilinear(
