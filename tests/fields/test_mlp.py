@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpfield.config import ActivationName, MlpConfig
-from sharpfield.fields.field import FieldSamples
 from sharpfield.fields.mlp import (
     ACTIVATIONS,
     MlpField,
+    MlpSamples,
     NerfNetwork,
     encoded_width,
     positional_encoding,
@@ -186,7 +186,7 @@ class TestForward:
         torch.testing.assert_close(network.density_head(seen.feature)[:, 0], seen.density)
 
 
-def noisy(activation: ActivationName, noise: Tensor | None) -> FieldSamples:
+def noisy(activation: ActivationName, noise: Tensor | None) -> MlpSamples:
     network = make_network(replace(SMALL, density_activation=activation))
     return network(*seen_points(), noise)
 

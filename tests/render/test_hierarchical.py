@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sharpfield.config import HierarchicalConfig, MlpConfig
-from sharpfield.fields.field import FieldSamples
-from sharpfield.fields.mlp import MlpField, NerfNetwork
+from sharpfield.fields.mlp import MlpField, MlpSamples, NerfNetwork
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import to_ndc
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
@@ -75,10 +74,10 @@ class Painted(NerfNetwork):
 
     def __call__(
         self, points: Tensor, view_directions: Tensor, density_noise: Tensor | None = None
-    ) -> FieldSamples:
+    ) -> MlpSamples:
         flat = points.flatten(0, 1)
         density = torch.where(flat[:, 2] >= self.start, self.density, 0.0).double()
-        return FieldSamples(density, self.colour.expand(len(flat), 3), flat)
+        return MlpSamples(density, self.colour.expand(len(flat), 3), flat)
 
 
 def painted(coarse: NerfNetwork, fine: NerfNetwork) -> MlpField:

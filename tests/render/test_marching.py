@@ -29,7 +29,7 @@ class Wall:
     def __call__(self, points: Tensor, view_directions: Tensor, ray: Tensor) -> FieldSamples:
         torch.testing.assert_close(view_directions.norm(dim=1), torch.ones(len(view_directions)))
         colour = torch.where((points[:, 2] < 0.95)[:, None], FRONT, BACK)
-        return FieldSamples(self.density(points), colour, points.new_zeros(len(points), 1))
+        return FieldSamples(self.density(points), colour)
 
 
 def rays() -> Rays:
@@ -116,7 +116,7 @@ def test_gradients_reach_the_rays() -> None:
 
     class Ramp(Wall):
         def __call__(self, points: Tensor, view_directions: Tensor, ray: Tensor) -> FieldSamples:
-            return FieldSamples(points[:, 0] + 1.0, points, points)
+            return FieldSamples(points[:, 0] + 1.0, points)
 
     seen = renderer(Ramp(0.0), Rays(origins, directions), None)
     seen.colour.square().sum().backward()

@@ -11,11 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FieldSamples:
-    """The field at packed samples: density per cube length, linear colour in [0, 1], feature."""
+    """The field at packed samples: density per cube length, linear colour in [0, 1]."""
 
     density: Float[Tensor, " samples"]
     colour: Float[Tensor, "samples 3"]
-    feature: Float[Tensor, "samples channels"]
 
 
 @runtime_checkable

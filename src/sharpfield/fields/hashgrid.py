@@ -12,18 +12,14 @@ from sharpfield.config import HashGridConfig
 from sharpfield.fields.field import FieldSamples
 from sharpfield.ops.hash import hash_encode
 from sharpfield.ops.hash_spec import HashSpec
-from sharpfield.ops.mlp import mlp
+from sharpfield.ops.radiance import DensityCurve, Heads, density, radiance
 
 FEATURE_CHANNELS = 16
 """Output of the density head: the log density, and everything else that the colour head sees."""
 
-LOG_DENSITY_LIMIT = 10.0
-
-DENSITY_GAIN = 6.0
-"""Log density per unit of the head's output: surfaces turn opaque within a few hundred steps."""
-
-EMPTY_LOG_DENSITY = -1.5
-"""Where nothing was learned, a step is too thin to count as occupied."""
+DENSITY_CURVE = DensityCurve(gain=6.0, empty=-1.5, limit=10.0)
+"""The gain turns surfaces opaque within a few hundred steps; where nothing was learned, a step is
+too thin to count as occupied."""
 
 
 class HashGridField(nn.Module):
@@ -39,8 +35,7 @@ class HashGridField(nn.Module):
         self.colour_head = TwoLayer(FEATURE_CHANNELS + 8, config.hidden, 3)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
-        head = self.density_head
-        return _density(mlp(hash_encode(points, self.table, self.spec), head.w1, head.w2[:, :1]))
+        return density(hash_encode(points, self.table, self.spec), self._heads(), DENSITY_CURVE)
 
     def __call__(
         self,
@@ -48,27 +43,22 @@ class HashGridField(nn.Module):
         view_directions: Float[Tensor, "rays 3"],
         ray: Int[Tensor, " samples"],
     ) -> FieldSamples:
-        feature = self.density_head(hash_encode(points, self.table, self.spec))
-        seen_along = spherical_harmonics(view_directions).index_select(0, ray)
-        # Put together feature by feature, as both perceptrons have them in memory.
-        colour = torch.sigmoid(self.colour_head(torch.cat([feature.T, seen_along.T]).T))
-        return FieldSamples(_density(feature), colour, feature)
+        encoded = hash_encode(points, self.table, self.spec)
+        seen_along = spherical_harmonics(view_directions)
+        return FieldSamples(*radiance(encoded, seen_along, ray, self._heads(), DENSITY_CURVE))
+
+    def _heads(self) -> Heads:
+        density, colour = self.density_head, self.colour_head
+        return Heads(density.w1, density.w2, colour.w1, colour.w2)
 
 
 class TwoLayer(nn.Module):
-    """A perceptron with one hidden ReLU layer and no biases."""
+    """Weights of a perceptron with one hidden ReLU layer and no biases."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
         self.w1 = nn.Parameter(torch.randn(inputs, hidden) * math.sqrt(2.0 / inputs))
         self.w2 = nn.Parameter(torch.randn(hidden, outputs) * math.sqrt(1.0 / hidden))
-
-    def __call__(self, rows: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
-        return mlp(rows, self.w1, self.w2)
-
-
-def _density(feature: Tensor) -> Tensor:
-    return torch.exp((DENSITY_GAIN * feature.T[0] + EMPTY_LOG_DENSITY).clamp(max=LOG_DENSITY_LIMIT))
 
 
 def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 8"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,13 @@ class MlpField(nn.Module):
         return (self.fine or self.coarse).width
 
 
+@dataclass(frozen=True)
+class MlpSamples(FieldSamples):
+    """The field at packed samples, and the feature that colour was made of."""
+
+    feature: Float[Tensor, "samples channels"]
+
+
 class NerfNetwork(nn.Module):
     """From positions and directions of view to density, colour and the last hidden layer."""
 
@@ -67,7 +75,7 @@ class NerfNetwork(nn.Module):
         points: Float[Tensor, "rays samples 3"],
         view_directions: Float[Tensor, "rays 3"],
         density_noise: Float[Tensor, "rays samples"] | None = None,
-    ) -> FieldSamples:
+    ) -> MlpSamples:
         """The field along rays seen in unit ``view_directions``; noise adds to the raw density.
 
         The results are flat over rays and samples.
@@ -83,7 +91,7 @@ class NerfNetwork(nn.Module):
             raw_density = raw_density + density_noise
         density = ACTIVATIONS[self.config.density_activation](raw_density)
         colour = ACTIVATIONS[self.config.colour_activation](raw_colour)
-        return FieldSamples(density.flatten(), colour.flatten(0, 1), hidden.flatten(0, 1))
+        return MlpSamples(density.flatten(), colour.flatten(0, 1), hidden.flatten(0, 1))
 
     def _heads(
         self, hidden: Float[Tensor, "rays samples width"], view_directions: Float[Tensor, "rays 3"]

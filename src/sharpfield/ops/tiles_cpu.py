@@ -20,13 +20,16 @@ LANES = 8
 """Floats in a vector: as many as AVX2 has, and two vectors of SSE or NEON."""
 
 FEATURES = 4
-"""Features of a tile. Its 4 x 2 sums and what they are made of fit into 16 registers."""
+"""Features of a tile. Its sums and what they are made of fit into 16 registers."""
 
-PAIR = 2
-"""The tile's other side: two vectors of rows in ``product``, two features in ``add_outer``."""
+VECTORS = 2
+"""Vectors of rows of a tile of ``product``, its other side."""
 
-ROWS = LANES * PAIR
+ROWS = LANES * VECTORS
 """Rows of a tile of ``product``."""
+
+PAIR = LANES // FEATURES
+"""Features on the other side of a tile of ``add_outer``, whose sums fill a vector."""
 
 _FLOAT, _INT, _WORD = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -60,6 +63,10 @@ def _load(builder: ir.IRBuilder, pointer: _Value) -> _Value:
     return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
 
 
+def _store(builder: ir.IRBuilder, vector: _Value, pointer: _Value) -> None:
+    builder.store(vector, builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+
+
 def _spread(builder: ir.IRBuilder, scalar: _Value) -> _Value:
     """The scalar in every lane."""
     nothing = ir.Constant(_VECTOR, ir.Undefined)
@@ -68,21 +75,38 @@ def _spread(builder: ir.IRBuilder, scalar: _Value) -> _Value:
     return builder.shuffle_vector(first, nothing, everywhere)
 
 
-def _sum_of_lanes(builder: ir.IRBuilder, vector: _Value) -> _Value:
-    """Halves are added until one float is left."""
+def _sums_of_lanes(builder: ir.IRBuilder, vectors: list[_Value]) -> _Value:
+    """The sum of each of LANES vectors, in its own lane.
+
+    Two vectors are folded into one: from both, the lanes of one half of each group, plus those of
+    the other.
+    """
     width = LANES
     while width > 1:
         width //= 2
-        nothing = ir.Constant(vector.type, ir.Undefined)
-        lanes = [list(range(width)), list(range(width, 2 * width))]
-        halves = [ir.Constant(ir.VectorType(_WORD, width), half) for half in lanes]
-        vector = builder.fadd(*(builder.shuffle_vector(vector, nothing, half) for half in halves))
-    return builder.extract_element(vector, ir.Constant(_WORD, 0))
+        half = len(vectors) // 2
+        near = [start + lane for start in range(0, LANES, 2 * width) for lane in range(width)]
+        vectors = [_fold(builder, vectors[i], vectors[i + half], width, near) for i in range(half)]
+    return vectors[0]
 
 
-def _zero_sums(builder: ir.IRBuilder) -> list[list[_Value]]:
-    """Variables of FEATURES x PAIR vectors, which the compiler puts into registers."""
-    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(PAIR)] for _ in range(FEATURES)]
+def _fold(builder: ir.IRBuilder, a: _Value, b: _Value, width: int, near: list[int]) -> _Value:
+    def lanes(shift: int) -> _Value:
+        of_a = [lane + shift for lane in near]
+        mixed = [
+            lane
+            for start in range(0, len(of_a), width)
+            for side in (0, LANES)
+            for lane in (side + place for place in of_a[start : start + width])
+        ]
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_WORD, LANES), mixed))
+
+    return builder.fadd(lanes(0), lanes(width))
+
+
+def _zero_sums(builder: ir.IRBuilder, others: int) -> list[list[_Value]]:
+    """Variables of FEATURES x ``others`` vectors, which the compiler puts into registers."""
+    sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(others)] for _ in range(FEATURES)]
     for total in (total for row in sums for total in row):
         builder.store(_ZEROS, total)
     return sums
@@ -107,7 +131,7 @@ def _product_tile(finish: _Finish) -> Callable[..., Any]:
             inputs, stride, j, s = values[4:]
             outputs = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
             places = [builder.add(s, _int(first)) for first in range(0, ROWS, LANES)]
-            sums = _zero_sums(builder)
+            sums = _zero_sums(builder, VECTORS)
             with cgutils.for_range(builder, inputs, intp=_INT) as loop:
                 rows = [_load(builder, _at(builder, x, loop.index, stride, s)) for s in places]
                 for output, totals in zip(outputs, sums, strict=True):
@@ -119,7 +143,7 @@ def _product_tile(finish: _Finish) -> Callable[..., Any]:
                     held = _load(builder, _at(builder, gate, output, stride, place))
                     result = finish(builder, builder.load(total), held)
                     target = _at(builder, out, output, stride, place)
-                    builder.store(result, builder.bitcast(target, _VECTOR.as_pointer()), align=4)
+                    _store(builder, result, target)
             return context.get_dummy_value()
 
         return signature, generate
@@ -140,19 +164,20 @@ relu_product_tile = _product_tile(_positive)
 gated_product_tile = _product_tile(_where_gate_is_positive)
 
 
-def _add_outer_tile(typing, x, y, out, columns, rows, stride, j, k):  # type: ignore[no-untyped-def]
+def _add_outer_tile(typing, x, y, out, tile, rows, stride, j, k):  # type: ignore[no-untyped-def]
     """``out += x @ y.T`` for FEATURES features of ``x`` from ``j`` on and PAIR of ``y`` from ``k``.
 
-    ``out`` is a matrix of so many ``columns``; ``rows`` is a multiple of LANES.
+    The results of a tile lie side by side, ``out`` holding one after another; ``rows`` is a
+    multiple of LANES.
     """
     signature = types.void(x, y, out, *[types.intp] * 5)
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
         x, y, out = _pointers(context, builder, signature.args[:3], values[:3])
-        columns, rows, stride, j, k = values[3:]
+        tile, rows, stride, j, k = values[3:]
         left = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
         right = [builder.add(k, _int(feature)) for feature in range(PAIR)]
-        sums = _zero_sums(builder)
+        sums = _zero_sums(builder, PAIR)
         with cgutils.for_range(builder, builder.udiv(rows, _int(LANES)), intp=_INT) as loop:
             s = builder.mul(loop.index, _int(LANES))
             others = [_load(builder, _at(builder, y, feature, stride, s)) for feature in right]
@@ -160,11 +185,9 @@ def _add_outer_tile(typing, x, y, out, columns, rows, stride, j, k):  # type: ig
                 one = _load(builder, _at(builder, x, feature, stride, s))
                 for total, other in zip(totals, others, strict=True):
                     _add_product(builder, total, one, other)
-        for feature, totals in zip(left, sums, strict=True):
-            for column, total in zip(right, totals, strict=True):
-                target = _at(builder, out, feature, columns, column)
-                part = _sum_of_lanes(builder, builder.load(total))
-                builder.store(builder.fadd(builder.load(target), part), target)
+        fresh = _sums_of_lanes(builder, [builder.load(total) for row in sums for total in row])
+        target = builder.gep(out, [builder.mul(tile, _int(LANES))])
+        _store(builder, builder.fadd(_load(builder, target), fresh), target)
         return context.get_dummy_value()
 
     return signature, generate
