@@ -85,6 +85,9 @@ def make_run(tmp_path: Path) -> RunMaker:
             blur = min(view, motions - 1)
             return np.float32(1) + left_half(width, height) * np.float32(blur)
 
+        def kernel_extent(self: Any, view: int) -> np.ndarray:
+            return left_half(width, height) * np.float32(1.5 * min(view, train))
+
         def masks(self: Any, view: int) -> np.ndarray:
             steps = np.arange(motions, dtype=np.float32)[:, None, None]
             return (self.kernel_size(view)[None] > steps).astype(np.float32)
@@ -114,6 +117,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             "restore_view": restore_view,
             "pose": view_pose,
             "kernel_size": kernel_size,
+            "kernel_extent": kernel_extent,
             "masks": masks,
             "motion_poses": motion_poses,
             "weights": weights,

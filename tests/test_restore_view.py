@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.train.small_scene import small_config, small_scene
+from tests.train.small_scene import CAMERA, small_config, small_scene
 
+from sharpfield.blur.motions import RigidMotions
 from sharpfield.config import BlurName, Config
+from sharpfield.geometry.rays import camera_directions, pixel_centres, rays_from_poses
 from sharpfield.model import Model
 from sharpfield.run import Run
 from sharpfield.settings import with_overrides
@@ -69,3 +71,39 @@ def test_how_many_rays_are_rendered_at_once_does_not_matter(
     assert few.colour == pytest.approx(many.colour, abs=1e-5)
     assert few.own == pytest.approx(many.own, abs=1e-5)
     assert few.own.min() >= 0 and few.own.max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("model", ["none", "rigid", "dynamic"])
+def test_a_kernel_that_stands_still_has_no_extent(tmp_path: Path, model: BlurName) -> None:
+    extent = untrained_run(tmp_path, moving(model, 1e-4)).kernel_extent(VIEW)
+    assert extent == pytest.approx(np.zeros_like(extent), abs=0.02)
+
+
+@pytest.mark.parametrize("axis", [1, 3], ids=["turn", "shift"])
+def test_extents_of_a_turn_and_of_a_shift(
+    tmp_path: Path, axis: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five cameras side by side: a shift is seen smaller from afar, a turn is not."""
+    config = with_overrides(small_config("rigid"), ["blur.motions_from=path"])
+    run = untrained_run(tmp_path, config)
+    places, step = np.array([0.0, -1.5, -0.5, 0.5, 1.5]), 0.01
+    twists = torch.zeros(len(run.scene.train_indices), 4, 6)
+    twists[:, :, axis] = torch.from_numpy(step * places[1:]).float()
+    monkeypatch.setattr(RigidMotions, "twists", lambda self: twists)
+    weights = np.array(run.weights(VIEW))
+    spread = weights @ places**2 - (weights @ places) ** 2
+    expected = CAMERA.focal_x * step * np.sqrt(12.0 * spread)
+    if axis == 3:
+        expected = expected / depth_of(run)[6:10, 10:14]
+    assert run.kernel_extent(VIEW)[6:10, 10:14] == pytest.approx(
+        np.broadcast_to(expected, (4, 4)), rel=0.02
+    )
+
+
+def depth_of(run: Run) -> np.ndarray:
+    """Camera depth of what each pixel of VIEW sees."""
+    camera, pose = run.scene.views[VIEW].camera, torch.from_numpy(run.pose(VIEW))
+    directions = camera_directions(pixel_centres(camera), camera)
+    rays = rays_from_poses(directions, pose.expand(len(directions), 3, 4))
+    t = torch.from_numpy(run.render_view(VIEW).depth).flatten()
+    return run.model.renderer.lengths(rays, t).view(camera.height, camera.width).numpy()

@@ -49,11 +49,13 @@ class ReblurredView:
     """A training photo as the model explains it, blur and all, in display colours in [0, 1].
 
     ``own`` is the share of each pixel's light, in [0, 1], that comes from nearly where the sharp
-    photo has it: 1 where the kernel does not move.
+    photo has it: 1 where the kernel does not move. ``extent`` is the length, in pixels, of an even
+    straight smear that spreads as far as the pixel's open rays do, at the depth that they see.
     """
 
     colour: Float[np.ndarray, "height width 3"]
     own: Float[np.ndarray, "height width"]
+    extent: Float[np.ndarray, "height width"]
 
 
 class Model(nn.Module):
@@ -133,26 +135,38 @@ class Model(nn.Module):
         xy = pixel_centres(self.camera).to(self.blur.poses.device)
         every = Pixels(torch.full((len(xy),), view, device=xy.device), xy)
         at_once = max(1, self.picture_rays // self.blur.base_weights().shape[1])
-        colours, shares = [], []
-        for start in range(0, len(every), at_once):
-            pixels = every[slice(start, start + at_once)]
-            kernel = self.blur.kernel(pixels, TRAINED)
-            rays = self.kernel_rays(pixels, kernel)
-            rendered = self.renderer(self.field, rays, None).colour
-            colours.append(self.display(kernel.blend(rendered)).clamp(0, 1))
-            shares.append(self._own_share(pixels, kernel, rays))
+        parts = [
+            self._reblurred(every[slice(start, start + at_once)])
+            for start in range(0, len(every), at_once)
+        ]
         shape = (self.camera.height, self.camera.width)
-        colour = torch.cat(colours).view(*shape, 3)
-        return ReblurredView(colour.cpu().numpy(), torch.cat(shares).view(shape).cpu().numpy())
+        colour, own, extent = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
+        return ReblurredView(
+            colour.view(*shape, 3).numpy(), own.view(shape).numpy(), extent.view(shape).numpy()
+        )
 
-    def _own_share(self, pixels: Pixels, kernel: Kernel, rays: Rays) -> Float[Tensor, " pixels"]:
-        """Weight of each pixel's rays that stay within about a pixel, at the middle depth."""
+    def _reblurred(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours, own shares and extents of pixels, by the trained kernel."""
+        kernel = self.blur.kernel(pixels, TRAINED)
+        rays = self.kernel_rays(pixels, kernel)
+        rendered = self.renderer(self.field, rays, None)
+        colour = self.display(kernel.blend(rendered.colour)).clamp(0, 1)
+        disparity = kernel.blend(1.0 / self.renderer.lengths(rays, rendered.depth)[:, None])
+        moved = self._displacements(pixels, kernel, rays, disparity)
+        squared = moved.square().sum(1, keepdim=True)
+        own = kernel.blend(torch.exp(-0.5 * squared))
+        spread = kernel.blend(squared)[:, 0] - kernel.blend(moved).square().sum(1)
+        return colour, own, (12.0 * spread.clamp(min=0.0)).sqrt()
+
+    def _displacements(
+        self, pixels: Pixels, kernel: Kernel, rays: Rays, disparity: Float[Tensor, "pixels 1"]
+    ) -> Float[Tensor, "rays 3"]:
+        """From each pixel's unmoved ray to its kernel rays at depth 1 / disparity, in pixels."""
         directions = camera_directions(pixels.xy, self.camera)
-        unmoved = rays_from_poses(directions, self.blur.centres()[pixels.view]).at(self.depth)
-        moved = (rays.at(self.depth) - unmoved[kernel.pixel]).norm(dim=1)
-        shift = moved * self.camera.focal_x / self.depth
-        near = kernel.weights * torch.exp(-0.5 * shift**2)
-        return near.new_zeros(len(pixels)).index_add(0, kernel.pixel, near)
+        unmoved = rays_from_poses(directions, self.blur.centres()[pixels.view])
+        turned = rays.directions - unmoved.directions[kernel.pixel]
+        shifted = rays.origins - unmoved.origins[kernel.pixel]
+        return self.camera.focal_x * (turned + disparity[kernel.pixel] * shifted)
 
 
 def check_combination(config: Config) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.geometry.camera import Camera
-from sharpfield.model import Model, RenderedView
+from sharpfield.model import Model, ReblurredView, RenderedView
 from sharpfield.scene.llff import read_llff
 from sharpfield.scene.made_scene import Truth, read_truth
 from sharpfield.scene.scene import Scene
@@ -38,6 +38,7 @@ class Run:
         self.rays_per_pixel = progress.rays_per_pixel
         self.peak_memory_bytes = progress.peak_memory_bytes
         self._place = {view: i for i, view in enumerate(scene.train_indices)}
+        self._extents: dict[int, Float[np.ndarray, "height width"]] = {}
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -66,7 +67,7 @@ class Run:
         with blur (a step of Van Cittert's deconvolution, 1931), as far as a pixel's light is its
         own: a photo, or part of one, that was sharp stays as it is, detail and noise and all.
         """
-        blurred = self.model.reblur(self._place[view])
+        blurred = self._reblurred(view)
         detail = blurred.own[..., None] * (self.scene.views[view].photo - blurred.colour)
         return np.clip(rendered + detail, 0.0, 1.0)
 
@@ -83,6 +84,17 @@ class Run:
     def kernel_size(self, view: int) -> Float[np.ndarray, "height width"]:
         """Rays per pixel that the mask keeps in a training view."""
         return self.masks(view).sum(0)
+
+    def kernel_extent(self, view: int) -> Float[np.ndarray, "height width"]:
+        """How far the kernel of each pixel of a training view spreads (`ReblurredView.extent`)."""
+        if view not in self._extents:
+            self._reblurred(view)
+        return self._extents[view]
+
+    def _reblurred(self, view: int) -> ReblurredView:
+        blurred = self.model.reblur(self._place[view])
+        self._extents[view] = blurred.extent
+        return blurred
 
     def motion_poses(self, view: int) -> Float[np.ndarray, "motions 3 4"]:
         """Camera-to-world poses of a training view's motions; the first is `pose`.

@@ -73,7 +73,8 @@ def test_progress_counts_to_the_end(make_run: RunMaker) -> None:
 
 def test_kernel_sizes_that_follow_the_blur_correlate_fully(make_run: RunMaker) -> None:
     quality = kernel_quality(make_run())
-    assert quality.spearman == pytest.approx(1.0)
+    assert quality.spearman == quality.extent_spearman == pytest.approx(1.0)
+    assert [view.mean_extent for view in quality.views] == pytest.approx([0, 0.75, 1.5])
     assert [round(view.mean_size, 3) for view in quality.views] == [1.0, 1.5, 2.0]
     assert [view.mean_true_extent for view in quality.views] == pytest.approx([0, 0.5, 1])
     assert quality.mean_size == pytest.approx(1.5)
@@ -89,11 +90,16 @@ def test_flat_pixels_do_not_count(make_run: RunMaker) -> None:
     size = run.kernel_size
     half = np.arange(40) < 18
     type(run).kernel_size = lambda self, view: np.where(half, size(view), 9 - view).astype("f4")
-    assert kernel_quality(run).spearman == pytest.approx(1.0)
+    quality = kernel_quality(run)
+    assert quality.spearman == pytest.approx(1.0)
+    type(run).kernel_extent = lambda self, view: np.full((31, 40), 9.0 - view, "f4")
+    turned = kernel_quality(run)
+    assert turned.spearman == quality.spearman and turned.extent_spearman == pytest.approx(-1.0)
 
 
 def test_without_truth_only_sizes_are_known(make_run: RunMaker) -> None:
     quality = kernel_quality(make_run(truth=False))
-    assert quality.spearman is None and quality.texture_threshold is None
+    assert quality.spearman is None and quality.extent_spearman is None
+    assert quality.texture_threshold is None
     assert quality.textured_pixels == 0 and quality.mean_size == pytest.approx(1.5)
-    assert quality.views[0].mean_true_extent is None
+    assert quality.views[0].mean_extent is None and quality.views[0].mean_true_extent is None

@@ -26,13 +26,17 @@ def test_the_folder_holds_what_the_design_lists(make_run: RunMaker) -> None:
     folder = export_kernels(run)
     stems = ["photo0", "photo1", "photo2"]
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    expected = {f"size/{stem}{end}" for stem in stems for end in (".npy", ".png", "_overlay.png")}
+    endings = (".npy", ".png", "_overlay.png")
+    expected = {f"{m}/{stem}{end}" for m in ("size", "extent") for stem in stems for end in endings}
     numbered = [f"{stem}_{k}.png" for stem in stems for k in range(4)]
     expected |= {f"{kind}/{name}" for kind in ("masks", "warped") for name in numbered}
     assert files == expected | {"poses.npy", "poses.json"}
     size = np.load(folder / "size" / "photo2.npy")
     assert size.dtype == np.float32 and size.shape == (31, 40)
     np.testing.assert_array_equal(size, run.kernel_size(2))
+    extent = np.load(folder / "extent" / "photo2.npy")
+    assert extent.dtype == np.float32
+    np.testing.assert_array_equal(extent, run.kernel_extent(2))
 
 
 def test_masks_and_warped_views_show_their_motion(make_run: RunMaker) -> None:
@@ -48,10 +52,11 @@ def test_masks_and_warped_views_show_their_motion(make_run: RunMaker) -> None:
     assert (warped != np.asarray(Image.open(folder / "warped" / "photo1_0.png"))).any()
 
 
-def test_the_map_has_a_legend_and_one_scale_for_all_photos(make_run: RunMaker) -> None:
+@pytest.mark.parametrize("kind", ["size", "extent"])
+def test_a_map_has_a_legend_and_one_scale_for_all_photos(make_run: RunMaker, kind: str) -> None:
     folder = export_kernels(make_run())
-    first = np.asarray(Image.open(folder / "size" / "photo0.png"))
-    last = np.asarray(Image.open(folder / "size" / "photo2.png"))
+    first = np.asarray(Image.open(folder / kind / "photo0.png"))
+    last = np.asarray(Image.open(folder / kind / "photo2.png"))
     assert first.shape[0] > 31 and first.shape[1] == 40
     np.testing.assert_array_equal(first[31:], last[31:])
     np.testing.assert_array_equal(first[:31, 20:], last[:31, 20:])

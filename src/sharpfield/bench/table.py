@@ -41,6 +41,7 @@ COLUMNS: Mapping[str, Callable[[Numbers], float | None]] = {
     "rays/pixel": lambda row: row["rays_per_pixel"],
     "rays/pixel at the end": lambda row: row.get("final_rays_per_pixel"),
     "Spearman": lambda row: (row.get("kernel_size") or {}).get("spearman"),
+    "Spearman of extent": lambda row: (row.get("kernel_size") or {}).get("extent_spearman"),
     "size, sharp photos": lambda row: _sizes(row, sharpest=True),
     "size, most blurred": lambda row: _sizes(row, sharpest=False),
     "seconds": lambda row: row["training_seconds"],

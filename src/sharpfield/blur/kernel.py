@@ -59,10 +59,10 @@ class Kernel:
     def __len__(self) -> int:
         return len(self.pixel)
 
-    def blend(self, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
-        """Weighted sum of ray colours per pixel, in linear light."""
-        blended = colours.new_zeros(self.pixels, 3)
-        return blended.index_add(0, self.pixel, self.weights[:, None] * colours)
+    def blend(self, values: Float[Tensor, "rays channels"]) -> Float[Tensor, "pixels channels"]:
+        """Weighted sum of what a pixel's rays have, such as their colours in linear light."""
+        blended = values.new_zeros(self.pixels, values.shape[1])
+        return blended.index_add(0, self.pixel, self.weights[:, None] * values)
 
     def cut(self) -> Kernel:
         """The same kernel, cut off from what it was computed of; see ``carry_back``."""

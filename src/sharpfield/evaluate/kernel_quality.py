@@ -1,4 +1,4 @@
-"""How well the kernel size that the blur model chose follows the blur that is really there."""
+"""How well the kernels that the blur model found follow the blur that is really there."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class PhotoKernelSize:
-    """Mean kernel size of a photo in rays per pixel; mean true blur extent in pixels, if known."""
+class PhotoKernel:
+    """Means over a photo: rays per pixel and, if the truth is known, extents in pixels.
+
+    They are those of the kernels found and of the true blur.
+    """
 
     name: str
     mean_size: float
+    mean_extent: float | None
     mean_true_extent: float | None
 
 
 @dataclass(frozen=True)
 class KernelQuality:
-    """Kernel sizes of all training photos, and their rank correlation with the true blur extent.
+    """Kernels of all training photos, and their rank correlation with the true blur extent.
 
-    ``spearman`` pools the textured pixels of all training photos whose true sharp photo and true
-    extent are known; None when there is no truth. A pixel is textured when the standard deviation
-    of the true sharp luminance (display colours) in the 5x5 window around it exceeds the 40th
-    percentile of that deviation over all these photos. ``texture_threshold`` is that percentile,
-    ``textured_pixels`` their number: blur cannot be seen, nor matters, in flat areas.
+    ``spearman`` is that of the kernel size in rays per pixel, ``extent_spearman`` that of the
+    kernel's extent in pixels. Both pool the textured pixels of all training photos whose true sharp
+    photo and true extent are known; None when there is no truth. A pixel is textured when the
+    standard deviation of the true sharp luminance (display colours) in the 5x5 window around it
+    exceeds the 40th percentile of that deviation over all these photos. ``texture_threshold`` is
+    that percentile, ``textured_pixels`` their number: blur cannot be seen, nor matters, in flat
+    areas.
     """
 
     mean_size: float
-    views: tuple[PhotoKernelSize, ...]
+    views: tuple[PhotoKernel, ...]
     spearman: float | None
+    extent_spearman: float | None
     texture_window: int
     texture_percentile: float
     texture_threshold: float | None
@@ -48,38 +55,46 @@ class KernelQuality:
 
 
 def kernel_quality(run: Run) -> KernelQuality:
-    """Measure the kernel sizes of a run's training photos, against the truth where it is known."""
-    photos, sizes, extents, textures = [], [], [], []
+    """Measure the kernels of a run's training photos, against the truth where it is known."""
+    photos, sizes, found, extents, textures = [], [], [], [], []
     for index in run.scene.train_indices:
         name = run.scene.views[index].name
         size = run.kernel_size(index)
-        extent = sharp = None
+        extent = sharp = reach = None
         if run.truth is not None:
             extent = run.truth.extent.get(Path(name).stem)
             sharp = run.truth.sharp.get(name)
-        mean_extent = None if extent is None else float(extent.mean())
-        photos.append(PhotoKernelSize(name, float(size.mean()), mean_extent))
-        if extent is not None and sharp is not None:
+            reach = run.kernel_extent(index)
+        photos.append(PhotoKernel(name, float(size.mean()), _mean(reach), _mean(extent)))
+        if extent is not None and sharp is not None and reach is not None:
             sizes.append(size.ravel())
+            found.append(reach.ravel())
             extents.append(extent.ravel())
             textures.append(local_deviation(sharp).ravel())
     mean_size = float(np.mean([photo.mean_size for photo in photos])) if photos else float("nan")
-    correlation = threshold = None
+    of_size = of_extent = threshold = None
     textured: Bool[np.ndarray, " pixels"] = np.zeros(0, dtype=bool)
     if textures:
         deviation = np.concatenate(textures)
         threshold = float(np.percentile(deviation, TEXTURE_PERCENTILE))
         textured = deviation > threshold
-        correlation = spearman(np.concatenate(sizes)[textured], np.concatenate(extents)[textured])
+        true = np.concatenate(extents)[textured]
+        of_size = spearman(np.concatenate(sizes)[textured], true)
+        of_extent = spearman(np.concatenate(found)[textured], true)
     return KernelQuality(
         mean_size=mean_size,
         views=tuple(photos),
-        spearman=correlation,
+        spearman=of_size,
+        extent_spearman=of_extent,
         texture_window=TEXTURE_WINDOW,
         texture_percentile=TEXTURE_PERCENTILE,
         texture_threshold=threshold,
         textured_pixels=int(textured.sum()),
     )
+
+
+def _mean(values: Float[np.ndarray, "height width"] | None) -> float | None:
+    return None if values is None else float(values.mean())
 
 
 def local_deviation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,28 @@ from sharpfield.run import Run
 from sharpfield.scene.scene import View
 
 
+@dataclass(frozen=True)
+class _Map:
+    """Values over a photo, the range that the colours span, and the unit."""
+
+    values: Float[np.ndarray, "height width"]
+    low: float
+    high: float
+    unit: str
+
+
 def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
     """Write RUN/kernels for every training view and return that folder.
 
     ``size/<stem>.npy`` (float32, height x width, rays per pixel), ``size/<stem>.png`` (the same
     with a legend; the colours span 1 to all motions in every photo), ``size/<stem>_overlay.png``
-    (over the grey photo), ``masks/<stem>_<k>.png`` (gate of motion k, white = open),
-    ``warped/<stem>_<k>.png`` (the sharp view at motion k), ``poses.npy`` (training views x motions
-    x 3 x 4, float64) and ``poses.json`` (the same with names and weights). Poses are
-    camera-to-world with OpenGL axes, positions in the coordinates of the scene's input files;
-    motion 0 is the pose of the sharp photo, or close to it. ``progress`` gets (done, total) views.
+    (over the grey photo), ``extent/<stem>`` with the same endings (how far the kernel spreads: the
+    length in pixels of the smear; the colours span 0 to the widest of all photos),
+    ``masks/<stem>_<k>.png`` (gate of motion k, white = open), ``warped/<stem>_<k>.png`` (the sharp
+    view at motion k), ``poses.npy`` (training views x motions x 3 x 4, float64) and ``poses.json``
+    (the same with names and weights). Poses are camera-to-world with OpenGL axes, positions in the
+    coordinates of the scene's input files; motion 0 is the pose of the sharp photo, or close to it.
+    ``progress`` gets (done, total) views.
 
     Raises ``InputError`` for a run without a blur model, or when a file cannot be written.
     """
@@ -37,17 +50,21 @@ def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
         )
     folder = run.folder / "kernels"
     indices = run.scene.train_indices
+    widest = max(float(run.kernel_extent(index).max()) for index in indices)
     for done, index in enumerate(indices, start=1):
-        _write_view(run, index, folder)
+        _write_view(run, index, folder, widest)
         progress(done, len(indices))
     _write_poses(run, folder)
     return folder
 
 
-def _write_view(run: Run, index: int, folder: Path) -> None:
+def _write_view(run: Run, index: int, folder: Path, widest: float) -> None:
     view = run.scene.views[index]
     stem = Path(view.name).stem
-    _write_size(run.kernel_size(index), view, run.motions, folder / "size" / stem)
+    size = _Map(run.kernel_size(index), 1.0, float(run.motions), "rays per pixel")
+    extent = _Map(run.kernel_extent(index), 0.0, widest, "pixels")
+    _write_map(size, view, folder / "size" / stem)
+    _write_map(extent, view, folder / "extent" / stem)
     for k, gate in enumerate(run.masks(index)):
         write_image(folder / "masks" / f"{stem}_{k}.png", to_8bit(gate))
     for k, pose in enumerate(run.motion_poses(index)):
@@ -55,15 +72,13 @@ def _write_view(run: Run, index: int, folder: Path) -> None:
         write_image(folder / "warped" / f"{stem}_{k}.png", to_8bit(warped))
 
 
-def _write_size(
-    size: Float[np.ndarray, "height width"], view: View, motions: int, target: Path
-) -> None:
+def _write_map(shown: _Map, view: View, target: Path) -> None:
     with replacing(target.with_name(f"{target.name}.npy")) as temporary:
-        np.save(temporary, size.astype(np.float32))
-    coloured = colourise(size, 1.0, float(motions), KERNEL_COLOURS)
+        np.save(temporary, shown.values.astype(np.float32))
+    coloured = colourise(shown.values, shown.low, shown.high, KERNEL_COLOURS)
     images = {"": coloured, "_overlay": overlay(coloured, view.photo)}
     for ending, image in images.items():
-        legend = with_legend(image, 1.0, float(motions), KERNEL_COLOURS, "rays per pixel")
+        legend = with_legend(image, shown.low, shown.high, KERNEL_COLOURS, shown.unit)
         write_image(target.with_name(f"{target.name}{ending}.png"), legend)
 
 

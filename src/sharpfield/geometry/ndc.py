@@ -35,6 +35,11 @@ def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
     return Rays(origins, directions)
 
 
+def ndc_lengths(rays: Rays, z: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+    """Where world ``rays`` meet the planes of NDC depth ``z`` < 1, in units of their directions."""
+    return (2.0 / (z - 1.0) - rays.origins[:, 2]) / rays.directions[:, 2]
+
+
 NEAR_MARGIN = 0.85
 FAR_MARGIN = 2.0
 SIDE_MARGIN = 0.05

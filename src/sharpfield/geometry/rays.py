@@ -24,10 +24,6 @@ class Rays:
     def __getitem__(self, index: slice) -> Rays:
         return Rays(self.origins[index], self.directions[index])
 
-    def at(self, depth: float) -> Float[Tensor, "rays 3"]:
-        """The point of each ray at a camera depth."""
-        return self.origins + depth * self.directions
-
 
 def camera_directions(xy: Float[Tensor, "rays 2"], camera: Camera) -> Float[Tensor, "rays 3"]:
     """Directions in camera axes through image points ``xy`` (pixels, centres at +0.5)."""

@@ -12,12 +12,15 @@ from torch import Tensor
 from sharpfield.config import HierarchicalConfig
 from sharpfield.fields.mlp import MlpField, NerfNetwork
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.ndc import to_ndc
+from sharpfield.geometry.ndc import ndc_lengths, to_ndc
 from sharpfield.geometry.rays import Rays
 from sharpfield.render.renderer import RayColours, RayFeatures, Renderer
 
 NEAR_CUT_STEPS = 128.0
 """`HierarchicalConfig.near_cut` counts in this part of the ray."""
+
+AT_INFINITY = 1e-4
+"""How far in front of NDC's far plane, which lies at infinity, a length is still measured."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,11 @@ class HierarchicalRenderer(Renderer):
         seen = self._along(field.fine, batch, fine_t, numbers.fine_noise, keep)
         samples = t.numel() + fine_t.numel()
         return RayColours(seen.colour, self._share(seen.depth), samples, coarse.colour, seen.met)
+
+    def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        if self.span is not None:
+            return self.span.near + t * (self.span.far - self.span.near)
+        return ndc_lengths(rays, (2.0 * t - 1.0).clamp(max=1.0 - AT_INFINITY))
 
     def _numbers(self, draws: Float[Tensor, "rays numbers"] | None) -> _Numbers:
         coarse, fine = self.config.coarse, self.config.fine

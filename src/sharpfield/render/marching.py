@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.fields.field import Field
-from sharpfield.geometry.ndc import NdcCube
+from sharpfield.geometry.ndc import NdcCube, ndc_lengths
 from sharpfield.geometry.rays import Rays
 from sharpfield.ops.composite import composite
 from sharpfield.ops.march import march, sample_points
@@ -67,6 +67,10 @@ class MarchingRenderer(Renderer):
         seen = field(points, F.normalize(rays.directions.detach(), dim=1), samples.ray)
         colour, depth = composite(seen.density, seen.colour, samples, step_length)
         return RayColours(colour, depth, len(samples.t))
+
+    def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        low, high = self.cube.low[2], self.cube.high[2]
+        return ndc_lengths(rays, low + t * (high - low))
 
     def refresh(self, field: Field, generator: torch.Generator, step: int) -> None:
         if step % OCCUPANCY_EVERY == 0:

@@ -57,5 +57,12 @@ class Renderer(nn.Module, ABC):
     ) -> RayColours:
         """Render ``rays`` for training, or for a still picture where ``draws`` is None."""
 
+    @abstractmethod
+    def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
+        """How far along world ``rays`` the places ``t`` in [0, 1] are.
+
+        In units of their directions: where these have camera depth 1, it is the camera depth.
+        """
+
     def refresh(self, field: Any, generator: torch.Generator, step: int) -> None:
         """Called after every training step, for what a renderer remembers of the field."""

@@ -34,6 +34,7 @@ class TrainingCard:
     restored: str
     true: str | None
     kernel_map: str | None
+    found_map: str | None
     extent_map: str | None
     motions: str | None
     facts: tuple[str, ...]
@@ -57,7 +58,7 @@ class TrainingCards:
 
     cards: tuple[TrainingCard, ...]
     most_rays: int
-    most_extent: float | None
+    most_extent: float
 
 
 def training_cards(run: Run, evaluation: Evaluation) -> TrainingCards:
@@ -66,7 +67,9 @@ def training_cards(run: Run, evaluation: Evaluation) -> TrainingCards:
     extents = {} if run.truth is None else run.truth.extent
     stems = [Path(run.scene.views[index].name).stem for index in chosen]
     shown = [extents[stem] for stem in stems if stem in extents]
-    most_extent = max(float(extent.max()) for extent in shown) if shown else None
+    if run.motions > 1:
+        shown += [run.kernel_extent(index) for index in chosen]
+    most_extent = max([1.0] + [float(extent.max()) for extent in shown])
     trails = [_trail(run, index) for index in chosen] if run.motions > 1 else []
     reach = max([1.0] + [1.15 * float(np.abs(trail).max()) for trail in trails])
     cards = []
@@ -118,11 +121,11 @@ def _training_card(
     trail: Float[np.ndarray, "motions 2"] | None,
     reach: float,
     extent: Float[np.ndarray, "height width"] | None,
-    most_extent: float | None,
+    most_extent: float,
 ) -> TrainingCard:
     view = run.scene.views[index]
     sharp = None if run.truth is None else run.truth.sharp.get(view.name)
-    kernel_map = extent_map = motions = None
+    kernel_map = found_map = extent_map = motions = None
     facts = [
         f"{decimal(score.psnr_blurry, 1)} → {decimal(score.psnr, 1)} dB"
         for score in evaluation.restored
@@ -130,10 +133,12 @@ def _training_card(
     ]
     if trail is not None:
         size = run.kernel_size(index)
-        facts.append(f"{size.mean():.1f} rays per pixel")
+        found = run.kernel_extent(index)
+        facts.append(f"{size.mean():.1f} rays per pixel over {found.mean():.1f} px")
         kernel_map = _map(size, 1.0, float(run.motions))
+        found_map = _map(found, 0.0, most_extent)
         motions = plot(motion_figure(trail, run.weights(index), reach))
-    if extent is not None and most_extent is not None:
+    if extent is not None:
         extent_map = _map(extent, 0.0, most_extent)
         facts.append(f"true blur {extent.mean():.1f} px")
     return TrainingCard(
@@ -142,6 +147,7 @@ def _training_card(
         restored=picture(restored_photo(run, index, evaluation.restored_photos)),
         true=None if sharp is None else picture(to_8bit(sharp)),
         kernel_map=kernel_map,
+        found_map=found_map,
         extent_map=extent_map,
         motions=motions,
         facts=tuple(facts),

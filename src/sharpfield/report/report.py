@@ -94,5 +94,7 @@ def _tiles(run: Run, evaluation: Evaluation, others: Mapping[str, Evaluation]) -
     if evaluation.kernel_size is not None and evaluation.kernel_size.spearman is not None:
         correlation = decimal(evaluation.kernel_size.spearman, 2)
         tiles.append(Tile(correlation, "", "rank correlation of kernel size and true blur"))
+        of_extent = decimal(evaluation.kernel_size.extent_spearman, 2)
+        tiles.append(Tile(of_extent, "", "rank correlation of kernel extent and true blur"))
     tiles.append(Tile(duration(run.training_seconds), "", "training"))
     return tiles
