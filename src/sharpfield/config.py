@@ -139,7 +139,9 @@ class BlurConfig:
     mask_channels: int = 16
     """Width of the Mask CNN."""
     mask_every: int = 4
-    """The Mask CNN learns at every n-th step."""
+    """The Mask CNN learns at every n-th step, 1 or more, until gates are hard."""
+    mask_every_hard: int = 12
+    """From then on it learns at every n-th step, 1 or more."""
     mask_views: int = 4
     """Views that a mask step looks at."""
     mask_exploration: float = 0.1

@@ -144,6 +144,13 @@ class TestSchedule:
         soft = [phase.temperature for phase in phases if phase.temperature > 0]
         assert soft == sorted(soft, reverse=True) and len(set(soft)) == 4
 
+    def test_the_mask_learns_less_often_once_gates_are_hard(self) -> None:
+        config = with_overrides(
+            small_config("dynamic"), ["blur.mask_every=1", "blur.mask_every_hard=5"]
+        )
+        learns = [s for s in range(STEPS) if phase_at(s / STEPS, s, config).learn_mask]
+        assert learns == [3, 4, 5, 6, 7, 8, 10]
+
     def test_motions_rest_now_and_then_once_they_are_found(self) -> None:
         config = with_overrides(small_config("dynamic"), ["blur.motions_every=3"])
         phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]

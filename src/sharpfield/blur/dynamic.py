@@ -174,14 +174,17 @@ class DynamicBlur(RigidBlur):
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
     ) -> Float[Tensor, ""]:
-        """What the rays just rendered teach the mask: sizes of pixels in photos of open kernels."""
+        """What the rays just rendered teach the mask: which ranks explored pixels should open."""
         lessons = kernel.exploration
         if lessons is None:
             return super().own_loss(kernel, pixels, colours)
         self._judge_photos(lessons, kernel, pixels, colours)
-        counts = self.photo_gate.open[pixels.view[: len(lessons)]]
-        missed = lessons.sizes - self._wanted_sizes(lessons, pixels, colours)
-        return F.smooth_l1_loss(missed * counts, torch.zeros_like(missed), beta=0.5)
+        has_kernel = self.photo_gate.open[pixels.view[: len(lessons)]]
+        wanted = torch.where(has_kernel, self._wanted_sizes(lessons, pixels, colours), 1)
+        ladder = torch.arange(1, self.rays, device=wanted.device)
+        should_open = (wanted[:, None] > ladder).to(lessons.sizes.dtype)
+        logits = (lessons.sizes[:, None] - ladder - 0.5) / SURROGATE_TEMPERATURE
+        return F.binary_cross_entropy_with_logits(logits, should_open)
 
     @torch.no_grad()
     def _judge_photos(

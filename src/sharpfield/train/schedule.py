@@ -19,13 +19,15 @@ def phase_at(progress: float, step: int, config: Config) -> Phase:
     """Phase of the blur model at ``progress`` in [0, 1): warm-up, first size, soft, hard.
 
     The Mask CNN starts to learn half-way between the start of the kernel and its own, so that
-    it knows what is blurred before it may close anything.
+    it knows what is blurred before it may close anything. Hard gates ask for fewer lessons: what
+    is blurred is known by then.
     """
     train, blur = config.train, config.blur
     if progress < train.warmup:
         return WARM_UP
     learn_from = (train.warmup + train.settle) / 2
-    learn = blur.model == "dynamic" and progress >= learn_from and step % blur.mask_every == 0
+    every = blur.mask_every if progress < train.harden else blur.mask_every_hard
+    learn = blur.model == "dynamic" and progress >= learn_from and step % every == 0
     if progress < train.settle:
         return Phase(kernel_open=True, learn_mask=learn)
     temperature = 0.0
