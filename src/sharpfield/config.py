@@ -129,7 +129,7 @@ class BlurConfig:
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
     mask_tolerance: float = 0.004
     """Rays are closed while that changes the pixel by less than this, in display colours."""
-    photo_share: float = 0.25
+    photo_share: float = 0.3
     """Photos that their whole kernels change by less than this share of what kernels change photos
     in the mean over all of them take one ray per pixel."""
     photo_tolerance: float = 0.006
@@ -142,7 +142,7 @@ class BlurConfig:
     """The Mask CNN learns at every n-th step, 1 or more, until gates are hard."""
     mask_every_hard: int = 12
     """From then on it learns at every n-th step, 1 or more."""
-    mask_views: int = 4
+    mask_views: int = 2
     """Views that a mask step looks at."""
     mask_exploration: float = 0.1
     """Share of a mask step's pixels that render all rays, so that closed rays can open again."""
