@@ -58,7 +58,7 @@ def render(
 
 
 def kernels(run: RunArgument, device: DeviceOption = "auto") -> None:
-    """Show what the blur model found: RUN/kernels with size and extent maps, masks, warped views, poses."""
+    """Show what the blur model found, in RUN/kernels: maps, masks, warped views and poses."""
     opened = open_and_warn(run, find_device(device))
     with counting("rendering motions") as progress:
         folder = export_kernels(opened, progress)
