@@ -10,6 +10,7 @@ from tests.train.small_scene import CAMERA, STEPS, VIEWS, small_config, small_sc
 from torch import Tensor
 
 from sharpfield.config import BlurName, Config
+from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
 from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
@@ -201,6 +202,20 @@ class TestEveryModel:
         compiled.compile()
         assert_same_training(compiled, Trainer(scene, config, CPU))
         assert all(parameter.grad is None for parameter in compiled.model.parameters())
+
+    def test_compilation_covers_what_the_renderer_remembers(
+        self, tmp_path: Path, model: BlurName, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else the first step would wait for the compiler, on the clock."""
+        asked: list[int] = []
+
+        def density(self: HashGridField, points: Tensor) -> Tensor:
+            asked.append(len(points))
+            return points.new_zeros(len(points))
+
+        monkeypatch.setattr(HashGridField, "density", density)
+        Trainer(small_scene(tmp_path), small_config(model), CPU).compile()
+        assert asked
 
     def test_everything_learns(self, tmp_path: Path, model: BlurName) -> None:
         scene, config = small_scene(tmp_path), small_config(model)

@@ -72,6 +72,10 @@ class MarchingRenderer(Renderer):
         low, high = self.cube.low[2], self.cube.high[2]
         return ndc_lengths(rays, low + t * (high - low))
 
+    def rehearse(self, field: Field) -> None:
+        with torch.no_grad():
+            field.density(self.occupancy.density.new_zeros(1, 3))
+
     def refresh(self, field: Field, generator: torch.Generator, step: int) -> None:
         if step % OCCUPANCY_EVERY == 0:
             self.occupancy.update(field, generator, OCCUPANCY_SLABS)

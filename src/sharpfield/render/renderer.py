@@ -66,3 +66,6 @@ class Renderer(nn.Module, ABC):
 
     def refresh(self, field: Any, generator: torch.Generator, step: int) -> None:
         """Called after every training step, for what a renderer remembers of the field."""
+
+    def rehearse(self, field: Any) -> None:
+        """Run what `refresh` will need, without effect."""

@@ -86,6 +86,7 @@ class Trainer:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
         for phase in (WARM_UP, Phase(kernel_open=True)):
             self.rehearse(SMALLEST_BATCH, phase)
+        self.model.renderer.rehearse(self.model.field)
 
     def rehearse(self, pixels: int, phase: Phase) -> int:
         """Compute a step's gradients for so many pixels, and forget them; how many rays it had."""
