@@ -28,11 +28,12 @@ from tests.blur.models import (
 )
 from torch import Tensor
 
-from sharpfield.blur.dynamic import DynamicBlur, bilinear, open_gates
+from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 from sharpfield.blur.mask import ViewSizes
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.geometry.rays import pixel_centres
+from sharpfield.ops.nested_rays import bilinear, open_gates
 
 LEARNING = (FIRST_LEARNING, SOFT_LEARNING, HARD_LEARNING)
 

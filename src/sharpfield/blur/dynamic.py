@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels
 from sharpfield.blur.mask import MaskNetwork, ViewSizes
 from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
@@ -26,12 +26,16 @@ from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import pixel_centres
-
-RENDERED_GATE = 0.05
-"""Soft gates below this are closed: their rays would count for little."""
-
-SURROGATE_TEMPERATURE = 1.5
-"""Ranks over which the straight-through gradient of a hard gate spreads."""
+from sharpfield.ops.nested_rays import (
+    SURROGATE_TEMPERATURE,
+    Nest,
+    Opening,
+    bilinear,
+    limited_gates,
+    mixed_weights,
+    nested_rays,
+    pack,
+)
 
 
 class DynamicBlur(RigidBlur):
@@ -106,46 +110,46 @@ class DynamicBlur(RigidBlur):
         return renormalised_weights(base, self.ranks())
 
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
-        """Open gates of adjacent rank differ by the share of a pixel that has that very size.
+        """The first pixels of a step that teaches the mask, as `explored` counts, have all rays.
 
-        So the weights of soft gates are a mixture of those of whole sizes. The first pixels of a
-        step that teaches the mask, those that `explored` counts, have all gates open.
+        The others have as many as the stored maps of sizes say.
         """
         if not phase.kernel_open:
             return super().kernel(pixels, phase)
         explored = self.explored(len(pixels), phase)
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
-        stored = bilinear(self.sizes, others.view, others.xy, self.camera)
-        size = torch.cat([self._fresh_sizes(learning), stored]) if explored else stored
-        gates = self._gates(size, pixels.view, phase)
-        gates[:explored] = 1.0 + (gates[:explored] - gates[:explored].detach())
-        rendered = (gates > RENDERED_GATE).gather(1, self.ranks()[pixels.view])
-        of_size = gates - F.pad(gates[:, 1:], (0, 1))
-        sized = self.sized_weights()
-        by_size = sized.index_select(0, pixels.view)
-        weights = (of_size[:, None] @ by_size)[:, 0]
-        lessons = None
-        if explored:
-            lessons = Exploration(size[:explored], sized.detach(), phase.hard)
-        return packed_kernel(
-            pixels.view, weights, rendered, self.motion_poses(), lessons, self.config.renormalise
+        opening, nest = self._opening(phase), self._nest()
+        rays = nested_rays(self.sizes, others.view, others.xy, self.camera, opening, nest)
+        kernel = Kernel(*rays, len(others))
+        if not explored:
+            return kernel
+        return self._explored_kernel(learning, opening, nest, phase) + kernel
+
+    def _explored_kernel(
+        self, pixels: Pixels, opening: Opening, nest: Nest, phase: Phase
+    ) -> Kernel:
+        """All rays, at the weights of all open gates; the photo's gradient reaches the CNN."""
+        size = self._fresh_sizes(pixels)
+        gates = limited_gates(size, pixels.view, opening, self.rays)
+        weights = mixed_weights(1.0 + (gates - gates.detach()), pixels.view, nest.sized)
+        rendered = torch.ones_like(weights, dtype=torch.bool)
+        lessons = Exploration(size, nest.sized.detach(), phase.hard)
+        rays = pack(pixels.view, weights, rendered, nest.poses, nest.renormalise)
+        return Kernel(*rays, len(pixels), lessons)
+
+    def _nest(self) -> Nest:
+        return Nest(
+            self.ranks(), self.sized_weights(), self.motion_poses(), self.config.renormalise
         )
 
-    def _gates(
-        self, size: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], phase: Phase
-    ) -> Float[Tensor, "pixels ranks"]:
-        """Gates by rank, where the CNN wants ``size`` rays."""
-        gates = open_gates(self._in_use(size, phase), self.rays, phase.temperature)
-        rank = torch.arange(self.rays, device=size.device)
-        return gates * (rank < self._most_rays(phase)[view, None])
-
-    def _in_use(self, wanted: Tensor, phase: Phase) -> Tensor:
-        """Sizes in use where the CNN wants ``wanted``, up to `_most_rays`."""
+    def _opening(self, phase: Phase) -> Opening:
+        """What sizes count for: nothing at first, then the first size or one, then themselves."""
+        most = self._most_rays(phase)
         if not phase.mask_open:
-            return torch.full_like(wanted, float(self.first))
+            return Opening(float(self.first), 0.0, phase.temperature, most)
         if phase.temperature > 0:
-            return 1.0 + (self.first - 1) * (wanted - 1.0)
-        return wanted
+            return Opening(2.0 - self.first, self.first - 1.0, phase.temperature, most)
+        return Opening(0.0, 1.0, 0.0, most)
 
     def _most_rays(self, phase: Phase) -> Int[Tensor, " views"]:
         """The most rays that a pixel of each view may have."""
@@ -168,8 +172,9 @@ class DynamicBlur(RigidBlur):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:
             return super().costs(phase)
-        sizes = self._in_use(self.sizes, phase).clamp(min=1.0)
-        return sizes.minimum(self._most_rays(phase)[:, None, None]).mean((1, 2))
+        opening = self._opening(phase)
+        sizes = opening.sizes(self.sizes).clamp(min=1.0)
+        return sizes.minimum(opening.most[:, None, None]).mean((1, 2))
 
     def own_loss(
         self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
@@ -219,43 +224,9 @@ class DynamicBlur(RigidBlur):
             return (self.ranks()[view][:, None, None] < sizes - 0.5).float()
 
 
-def open_gates(
-    size: Float[Tensor, " pixels"], rays: int, temperature: float
-) -> Float[Tensor, "pixels ranks"]:
-    """Gates in [0, 1] by rank, never rising; that of rank 0, the origin, is 1.
-
-    A soft gate is ``sigmoid((size - rank - 0.5) / temperature)``; a hard one is its sign. All
-    pass the gradient of a soft gate that is wide enough to be felt from afar (straight-through).
-    """
-    height = size[:, None] - torch.arange(1, rays, device=size.device) - 0.5
-    surrogate = torch.sigmoid(height / max(temperature, SURROGATE_TEMPERATURE))
-    if temperature > 0:
-        value = torch.sigmoid(height.detach() / temperature)
-    else:
-        value = (height.detach() > 0).float()
-    return F.pad(value + (surrogate - surrogate.detach()), (1, 0), value=1.0)
-
-
 def changes(
     weights: Float[Tensor, "pixels sizes motions"], rays: Float[Tensor, "pixels motions 3"]
 ) -> Float[Tensor, "pixels sizes"]:
     """Mean squared difference, in display colours, of pixels of each size to those of the last."""
     display = gamma_curve(weights @ rays)
     return ((display - display[:, -1:]) ** 2).mean(-1)
-
-
-def bilinear(
-    maps: Float[Tensor, "maps rows columns"],
-    index: Int[Tensor, " pixels"],
-    xy: Float[Tensor, "pixels 2"],
-    camera: Camera,
-) -> Float[Tensor, " pixels"]:
-    """Sample ``maps[index]`` at image points of the full-size photo (edges repeat)."""
-    rows, columns = maps.shape[1:]
-    x = (xy[:, 0] / camera.width * columns - 0.5).clamp(0, columns - 1)
-    y = (xy[:, 1] / camera.height * rows - 0.5).clamp(0, rows - 1)
-    x0, y0 = x.floor().long().clamp(max=columns - 2), y.floor().long().clamp(max=rows - 2)
-    fx, fy = x - x0, y - y0
-    top = torch.lerp(maps[index, y0, x0], maps[index, y0, x0 + 1], fx)
-    bottom = torch.lerp(maps[index, y0 + 1, x0], maps[index, y0 + 1, x0 + 1], fx)
-    return torch.lerp(top, bottom, fy)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -58,6 +58,17 @@ class Kernel:
 
     def __len__(self) -> int:
         return len(self.pixel)
+
+    def __add__(self, other: Kernel) -> Kernel:
+        """The kernels of both batches of pixels; what is explored of the second is forgotten."""
+        return Kernel(
+            torch.cat([self.pixel, other.pixel + self.pixels]),
+            torch.cat([self.motion, other.motion]),
+            torch.cat([self.poses, other.poses]),
+            torch.cat([self.weights, other.weights]),
+            self.pixels + other.pixels,
+            self.exploration,
+        )
 
     def blend(self, values: Float[Tensor, "rays channels"]) -> Float[Tensor, "pixels channels"]:
         """Weighted sum of what a pixel's rays have, such as their colours in linear light."""
@@ -191,21 +202,3 @@ class BlurModel(nn.Module, ABC):
         origin = torch.zeros_like(index)
         poses = self.poses[pixels.view]
         return Kernel(index, origin, poses, weights, len(pixels))
-
-
-def packed_kernel(
-    view: Int[Tensor, " pixels"],
-    weights: Float[Tensor, "pixels motions"],
-    rendered: Bool[Tensor, "pixels motions"],
-    poses: Float[Tensor, "views motions 3 4"],
-    exploration: Exploration | None = None,
-    renormalise: bool = True,
-) -> Kernel:
-    """Pack the ``rendered`` rays, their weights made to sum to one per pixel."""
-    weights = weights * rendered
-    if renormalise:
-        weights = weights / weights.sum(1, keepdim=True)
-    pixel, motion = rendered.nonzero(as_tuple=True)
-    # index_select adds its gradient up in a fixed order, indexing does not.
-    ray_poses = poses.flatten(0, 1).index_select(0, view[pixel] * poses.shape[1] + motion)
-    return Kernel(pixel, motion, ray_poses, weights[pixel, motion], len(view), exploration)

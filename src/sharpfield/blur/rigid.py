@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels, packed_kernel
+from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.motions import Motions
 from sharpfield.geometry.camera import Camera
+from sharpfield.ops.nested_rays import pack
 
 
 class RigidBlur(BlurModel):
@@ -48,7 +49,7 @@ class RigidBlur(BlurModel):
         weights = self.base_weights().index_select(0, pixels.view)
         rendered = torch.ones_like(weights, dtype=torch.bool)
         rendered[:, 0] = self.origin
-        return packed_kernel(pixels.view, weights, rendered, self.motion_poses())
+        return Kernel(*pack(pixels.view, weights, rendered, self.motion_poses(), True), len(pixels))
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         rays = self.motions.motions + self.origin if phase.kernel_open else 1

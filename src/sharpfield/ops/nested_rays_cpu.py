@@ -1,0 +1,98 @@
+"""Kernel rays of pixels by their sizes as numba kernels: few pixels, one after the other."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+
+@numba.njit(inline="always")
+def _between(place, pixels, cells):  # type: ignore[no-untyped-def]
+    """The cell before an image coordinate, and how far from it to the next; edges repeat."""
+    at = min(max(place / pixels * cells - 0.5, 0.0), cells - 1.0)
+    first = min(int(at), cells - 2)
+    return first, at - first
+
+
+@numba.njit(inline="always")
+def _bilinear(grid, x, y, width, height):  # type: ignore[no-untyped-def]
+    row, fy = _between(y, height, grid.shape[0])
+    column, fx = _between(x, width, grid.shape[1])
+    top = grid[row, column] + fx * (grid[row, column + 1] - grid[row, column])
+    bottom = grid[row + 1, column] + fx * (grid[row + 1, column + 1] - grid[row + 1, column])
+    return top + fy * (bottom - top)
+
+
+@numba.njit(inline="always")
+def _gate(height, temperature):  # type: ignore[no-untyped-def]
+    if temperature > 0.0:
+        return 1.0 / (1.0 + math.exp(-height / temperature))
+    return 1.0 if height > 0.0 else 0.0
+
+
+@numba.njit(cache=True)
+def nested_rays(  # type: ignore[no-untyped-def]
+    maps, view, xy, width, height, offset, slope, temperature, most, threshold,
+    rank, sized, poses, renormalise, of_size, totals, pixel, motion, ray_poses, weights,
+):  # fmt: skip
+    """Fill the rays, pixel after pixel, and return their number.
+
+    ``of_size`` (pixels, sizes) takes the share of each size in the pixel's weights, ``totals``
+    what its weights were divided by.
+    """
+    motions = rank.shape[1]
+    gates = np.zeros(motions + 1)
+    gates[0] = 1.0
+    rays = 0
+    for p in range(view.shape[0]):
+        v = view[p]
+        size = offset + slope * _bilinear(maps[v], xy[p, 0], xy[p, 1], width, height)
+        for k in range(1, motions):
+            gates[k] = _gate(size - k - 0.5, temperature) if k < most[v] else 0.0
+        for k in range(motions):
+            of_size[p, k] = gates[k] - gates[k + 1]
+        first, total = rays, 0.0
+        for m in range(motions):
+            if gates[rank[v, m]] > threshold:
+                weight = 0.0
+                for k in range(motions):
+                    weight += of_size[p, k] * sized[v, k, m]
+                pixel[rays], motion[rays], weights[rays] = p, m, weight
+                ray_poses[rays] = poses[v, m]
+                total += weight
+                rays += 1
+        totals[p] = total if renormalise else 1.0
+        for r in range(first, rays):
+            weights[r] /= totals[p]
+    return rays
+
+
+@numba.njit(cache=True)
+def nested_rays_gradient(  # type: ignore[no-untyped-def]
+    renormalise, view, pixel, motion, weights, of_size, totals,
+    d_poses, d_weights, sized_gradient, poses_gradient,
+):  # fmt: skip
+    """Add the gradients of the weights of every size and of the poses."""
+    sizes = of_size.shape[1]
+    first = 0
+    while first < pixel.shape[0]:
+        p = pixel[first]
+        v = view[p]
+        end = first
+        shared = 0.0
+        while end < pixel.shape[0] and pixel[end] == p:
+            shared += d_weights[end] * weights[end]
+            end += 1
+        if not renormalise:
+            shared = 0.0
+        for r in range(first, end):
+            m = motion[r]
+            upstream = (d_weights[r] - shared) / totals[p]
+            for k in range(sizes):
+                sized_gradient[v, k, m] += of_size[p, k] * upstream
+            for row in range(3):
+                for column in range(4):
+                    poses_gradient[v, m, row, column] += d_poses[r, row, column]
+        first = end
