@@ -152,6 +152,19 @@ class TestSchedule:
         learns = [s for s in range(STEPS) if phase_at(s / STEPS, s, config).learn_mask]
         assert learns == [3, 4, 5, 6, 7, 8, 10]
 
+    def test_a_mask_that_closes_next_to_nothing_is_hardly_taught(self) -> None:
+        config = with_overrides(
+            small_config("dynamic"), ["blur.mask_every=1", "blur.mask_every_hard=1"]
+        )
+        open_size, first = config.blur.motions + 1, config.blur.first_size
+        for progress, most in ((0.5, first), (0.9, open_size)):
+            learns = [
+                [phase_at(progress, step, config, share * most).learn_mask for step in range(8)]
+                for share in (0.85, 0.95)
+            ]
+            assert all(learns[0]) and [i for i, taught in enumerate(learns[1]) if taught] == [0, 4]
+        assert all(phase_at(0.35, step, config, first).learn_mask for step in range(8))
+
     def test_motions_rest_now_and_then_once_they_are_found(self) -> None:
         config = with_overrides(small_config("dynamic"), ["blur.motions_every=3"])
         phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]

@@ -9,29 +9,38 @@ SOFTEST = 1.0
 SHARPEST = 0.2
 """Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
 
+IDLE = 0.9
+IDLE_PAUSE = 4
+"""A mask that keeps more than this share of the rays it may close is taught so many times less."""
+
 FIRST_SHARE = 0.1
 LAST_SHARE = 0.9
 STAIR = 10_000
 """Of the adaptive weights: their share of the loss at both ends, and the steps of its stairs."""
 
 
-def phase_at(progress: float, step: int, config: Config) -> Phase:
+def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.0) -> Phase:
     """Phase of the blur model at ``progress`` in [0, 1): warm-up, first size, soft, hard.
 
     The Mask CNN starts to learn half-way between the start of the kernel and its own, so that
     it knows what is blurred before it may close anything. Hard gates ask for fewer lessons: what
-    is blurred is known by then.
+    is blurred is known by then. Least worth are those of a mask that closes next to nothing, by
+    the mean ``kernel_size`` of late.
     """
     train, blur = config.train, config.blur
     if progress < train.warmup:
         return WARM_UP
     learn_from = (train.warmup + train.settle) / 2
-    every = blur.mask_every if progress < train.harden else blur.mask_every_hard
+    hard = progress >= train.harden
+    most = blur.motions + 1 if hard else min(blur.first_size, blur.motions + 1)
+    every = blur.mask_every_hard if hard else blur.mask_every
+    if progress >= train.settle and kernel_size > IDLE * most:
+        every *= IDLE_PAUSE
     learn = blur.model == "dynamic" and progress >= learn_from and step % every == 0
     if progress < train.settle:
         return Phase(kernel_open=True, learn_mask=learn)
     temperature = 0.0
-    if progress < train.harden:
+    if not hard:
         done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
         temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
     return Phase(

@@ -102,7 +102,7 @@ class Trainer:
         """One optimiser step; the caller adds its seconds to ``progress``."""
         progress, config = self.progress, self.config
         set_rates(self.optimiser, rate_at(self.share_done, config))
-        phase = phase_at(self.share_done, progress.step, config)
+        phase = phase_at(self.share_done, progress.step, config, progress.kernel_size)
         batch = self._draw(phase)
         adaptive_share = adaptive_share_at(self.share_done, progress.step, config)
         settings = StepSettings(phase, adaptive_share, config.train.rays_at_once)
