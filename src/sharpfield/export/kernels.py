@@ -50,21 +50,23 @@ def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
         )
     folder = run.folder / "kernels"
     indices = run.scene.train_indices
-    widest = max(float(run.kernel_extent(index).max()) for index in indices)
+    extents = {}
     for done, index in enumerate(indices, start=1):
-        _write_view(run, index, folder, widest)
+        _write_view(run, index, folder)
+        extents[index] = run.kernel_extent(index)
         progress(done, len(indices))
+    widest = max(float(extent.max()) for extent in extents.values())
+    for index, extent in extents.items():
+        _write_map(_Map(extent, 0.0, widest, "pixels"), run.scene.views[index], folder / "extent")
     _write_poses(run, folder)
     return folder
 
 
-def _write_view(run: Run, index: int, folder: Path, widest: float) -> None:
+def _write_view(run: Run, index: int, folder: Path) -> None:
     view = run.scene.views[index]
     stem = Path(view.name).stem
     size = _Map(run.kernel_size(index), 1.0, float(run.motions), "rays per pixel")
-    extent = _Map(run.kernel_extent(index), 0.0, widest, "pixels")
-    _write_map(size, view, folder / "size" / stem)
-    _write_map(extent, view, folder / "extent" / stem)
+    _write_map(size, view, folder / "size")
     for k, gate in enumerate(run.masks(index)):
         write_image(folder / "masks" / f"{stem}_{k}.png", to_8bit(gate))
     for k, pose in enumerate(run.motion_poses(index)):
@@ -72,7 +74,8 @@ def _write_view(run: Run, index: int, folder: Path, widest: float) -> None:
         write_image(folder / "warped" / f"{stem}_{k}.png", to_8bit(warped))
 
 
-def _write_map(shown: _Map, view: View, target: Path) -> None:
+def _write_map(shown: _Map, view: View, folder: Path) -> None:
+    target = folder / Path(view.name).stem
     with replacing(target.with_name(f"{target.name}.npy")) as temporary:
         np.save(temporary, shown.values.astype(np.float32))
     coloured = colourise(shown.values, shown.low, shown.high, KERNEL_COLOURS)
