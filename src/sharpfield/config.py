@@ -147,6 +147,11 @@ class BlurConfig:
     mask_exploration: float = 0.1
     """Share of a mask step's pixels that render all rays, so that closed rays can open again."""
 
+    def most_rays(self, hard: bool) -> int:
+        """The most rays that a pixel of a dynamic kernel may have, while gates are soft or hard."""
+        rays = self.motions + 1
+        return rays if hard else min(self.first_size, rays)
+
 
 @dataclass(frozen=True)
 class RigidNetworkConfig:

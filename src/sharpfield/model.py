@@ -71,9 +71,8 @@ class Model(nn.Module):
         self.field = build_field(config, self.camera)
         self.renderer = build_renderer(config, scene, poses)
         self.ndc = config.scene.ndc
-        self.depth = middle_depth(scene)
         photos = torch.from_numpy(np.stack([scene.views[i].photo for i in scene.train_indices]))
-        self.blur = build_blur(config, poses, photos, self.camera, self.depth)
+        self.blur = build_blur(config, poses, photos, self.camera, middle_depth(scene))
         self.adaptive = build_adaptive(config, self.field, self.blur)
         self.tone = build_tone(config.scene.tone)
 

@@ -67,7 +67,7 @@ def assert_close_to_exact(tensors: list[Tensor], seen_along: Tensor, ray: Tensor
     for one, exact in zip(ours, theirs, strict=True):
         assert one.dtype == torch.float32
         scale = max(1.0, float(exact.abs().max())) if exact.numel() else 1.0
-        torch.testing.assert_close(one.double(), exact, rtol=0, atol=3e-6 * scale)
+        torch.testing.assert_close(one.double(), exact, rtol=0, atol=2e-6 * scale)
 
 
 @pytest.mark.parametrize("sizes", [FIELD, (32, 32, 16, 8, 16), (8, 16, 4, 8, 16)])

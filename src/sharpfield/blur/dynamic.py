@@ -31,6 +31,7 @@ from sharpfield.ops.nested_rays import (
     Nest,
     Opening,
     bilinear,
+    gate_heights,
     limited_gates,
     mixed_weights,
     nested_rays,
@@ -71,7 +72,7 @@ class DynamicBlur(RigidBlur):
         super().__init__(poses, motions, camera, depth)
         self.config = config
         self.rays = config.motions + 1
-        self.first = min(config.first_size, self.rays)
+        self.first = config.most_rays(hard=False)
         self.mask: MaskNetwork | ViewSizes
         if config.mask == "network":
             self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
@@ -153,7 +154,7 @@ class DynamicBlur(RigidBlur):
 
     def _most_rays(self, phase: Phase) -> Int[Tensor, " views"]:
         """The most rays that a pixel of each view may have."""
-        most = self.rays if phase.hard else self.first
+        most = self.config.most_rays(phase.hard)
         has_kernel = self.photo_gate.open | (not phase.mask_open)
         return torch.where(has_kernel, most, 1)
 
@@ -186,9 +187,8 @@ class DynamicBlur(RigidBlur):
         self._judge_photos(lessons, kernel, pixels, colours)
         has_kernel = self.photo_gate.open[pixels.view[: len(lessons)]]
         wanted = torch.where(has_kernel, self._wanted_sizes(lessons, pixels, colours), 1)
-        ladder = torch.arange(1, self.rays, device=wanted.device)
-        should_open = (wanted[:, None] > ladder).to(lessons.sizes.dtype)
-        logits = (lessons.sizes[:, None] - ladder - 0.5) / SURROGATE_TEMPERATURE
+        logits = gate_heights(lessons.sizes, self.rays) / SURROGATE_TEMPERATURE
+        should_open = (gate_heights(wanted, self.rays) > 0).to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, should_open)
 
     @torch.no_grad()

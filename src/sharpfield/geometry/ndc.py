@@ -37,7 +37,7 @@ def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
 
 def ndc_lengths(rays: Rays, z: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
     """Where world ``rays`` meet the planes of NDC depth ``z`` < 1, in units of their directions."""
-    return (2.0 / (z - 1.0) - rays.origins[:, 2]) / rays.directions[:, 2]
+    return rays.lengths_to(2.0 / (z[:, None] - 1.0))[:, 0]
 
 
 NEAR_MARGIN = 0.85
@@ -68,7 +68,7 @@ class NdcCube:
         planes = new([2.0 / (z - 1.0) for z in (self.low[2], self.high[2])])
         focal = new([2.0 * camera.focal_x / camera.width, 2.0 * camera.focal_y / camera.height])
         size = high[:2] - low[:2]
-        t = (planes - rays.origins[:, 2:]) / rays.directions[:, 2:]
+        t = rays.lengths_to(planes)
         met = rays.origins[:, None, :2] + t[..., None] * rays.directions[:, None, :2]
         enter, leave = (met * (-focal / planes[:, None] / size) - low[:2] / size).unbind(1)
         return Rays(F.pad(enter, (0, 1)), F.pad(leave - enter, (0, 1), value=1.0))
@@ -90,8 +90,7 @@ class NdcCube:
         for pose in poses:
             rays = to_ndc(rays_from_poses(directions, pose.expand(len(corners), 3, 4)), camera)
             for depth in z:
-                t = (depth - rays.origins[:, 2:]) / rays.directions[:, 2:]
-                ends.append(rays.origins + t * rays.directions)
+                ends.append(rays.origins + rays.lengths_to(depth) * rays.directions)
         xy = torch.cat(ends)[:, :2]
         pad = SIDE_MARGIN * (xy.amax(0) - xy.amin(0))
         low, high = (xy.amin(0) - pad).tolist(), (xy.amax(0) + pad).tolist()

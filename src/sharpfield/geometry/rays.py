@@ -24,6 +24,13 @@ class Rays:
     def __getitem__(self, index: slice) -> Rays:
         return Rays(self.origins[index], self.directions[index])
 
+    def lengths_to(self, z: Float[Tensor, "*planes"] | float) -> Float[Tensor, "rays planes"]:
+        """Where each ray meets planes of equal ``z``, in units of its direction.
+
+        ``z`` is one number, that of several planes, or (rays, 1) numbers, one for each ray.
+        """
+        return (z - self.origins[:, 2:]) / self.directions[:, 2:]
+
 
 def camera_directions(xy: Float[Tensor, "rays 2"], camera: Camera) -> Float[Tensor, "rays 3"]:
     """Directions in camera axes through image points ``xy`` (pixels, centres at +0.5)."""

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from sharpfield.geometry.camera import Camera
 from sharpfield.ops import nested_rays_cpu
-from sharpfield.ops.dispatch import use_cpu_kernels
+from sharpfield.ops.dispatch import arrays, use_cpu_kernels
 
 RENDERED_GATE = 0.05
 """Soft gates below this are closed: their rays would count for little."""
@@ -91,6 +91,11 @@ def limited_gates(
     return gates * (torch.arange(rays, device=view.device) < opening.most[view, None])
 
 
+def gate_heights(size: Shaped[Tensor, " pixels"], rays: int) -> Float[Tensor, "pixels ranks"]:
+    """By how many ranks a pixel's size exceeds what opens each gate but the origin's."""
+    return size[:, None] - torch.arange(1, rays, device=size.device) - 0.5
+
+
 def open_gates(
     size: Float[Tensor, " pixels"], rays: int, temperature: float
 ) -> Float[Tensor, "pixels ranks"]:
@@ -99,7 +104,7 @@ def open_gates(
     A soft gate is ``sigmoid((size - rank - 0.5) / temperature)``; a hard one is its sign. All
     pass the gradient of a soft gate that is wide enough to be felt from afar (straight-through).
     """
-    height = size[:, None] - torch.arange(1, rays, device=size.device) - 0.5
+    height = gate_heights(size, rays)
     surrogate = torch.sigmoid(height / max(temperature, SURROGATE_TEMPERATURE))
     if temperature > 0:
         value = torch.sigmoid(height.detach() / temperature)
@@ -162,13 +167,11 @@ class _NestedRays(torch.autograd.Function):
         of_size, totals = torch.empty(pixels, motions), torch.empty(pixels)
         pixel, motion = torch.empty(2, pixels * motions, dtype=torch.int64)
         ray_poses, weights = torch.empty(pixels * motions, 3, 4), torch.empty(pixels * motions)
-        made = [tensor.numpy() for tensor in (of_size, totals, pixel, motion, ray_poses, weights)]
         count = nested_rays_cpu.nested_rays(
-            maps.contiguous().numpy(), view.contiguous().numpy(), xy.contiguous().numpy(),
             camera.width, camera.height, opening.offset, opening.slope, opening.temperature,
-            opening.most.numpy(), RENDERED_GATE, rank.contiguous().numpy(),
-            sized.detach().contiguous().numpy(), poses.detach().contiguous().numpy(), renormalise,
-            *made,
+            RENDERED_GATE, renormalise,
+            *arrays(maps, view, xy, opening.most, rank, sized, poses),
+            *arrays(of_size, totals, pixel, motion, ray_poses, weights),
         )  # fmt: skip
         pixel, motion = pixel[:count], motion[:count]
         ray_poses, weights = ray_poses[:count], weights[:count]
@@ -182,8 +185,8 @@ class _NestedRays(torch.autograd.Function):
         ctx: Any, d_poses: Tensor, d_weights: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, ...]:
         *known, sized, poses = ctx.saved_tensors
-        sized_gradient, poses_gradient = torch.zeros_like(sized), torch.zeros_like(poses)
-        gradients = (d_poses.contiguous(), d_weights.contiguous(), sized_gradient, poses_gradient)
-        arrays = [tensor.detach().numpy() for tensor in (*known, *gradients)]
-        nested_rays_cpu.nested_rays_gradient(ctx.renormalise, *arrays)
+        sized_gradient, poses_gradient = torch.zeros(sized.shape), torch.zeros(poses.shape)
+        nested_rays_cpu.nested_rays_gradient(
+            ctx.renormalise, *arrays(*known, d_poses, d_weights, sized_gradient, poses_gradient)
+        )
         return sized_gradient, poses_gradient, *[None] * 7

@@ -34,8 +34,9 @@ def _gate(height, temperature):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def nested_rays(  # type: ignore[no-untyped-def]
-    maps, view, xy, width, height, offset, slope, temperature, most, threshold,
-    rank, sized, poses, renormalise, of_size, totals, pixel, motion, ray_poses, weights,
+    width, height, offset, slope, temperature, threshold, renormalise,
+    maps, view, xy, most, rank, sized, poses,
+    of_size, totals, pixel, motion, ray_poses, weights,
 ):  # fmt: skip
     """Fill the rays, pixel after pixel, and return their number.
 

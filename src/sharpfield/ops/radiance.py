@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sharpfield.ops import radiance_cpu
-from sharpfield.ops.dispatch import use_cpu_kernels
+from sharpfield.ops.dispatch import arrays, use_cpu_kernels
 
 
 class Heads(NamedTuple):
@@ -41,7 +41,7 @@ def density(
     """The density alone, as ``radiance`` has it."""
     if use_cpu_kernels(encoded, *heads) and not _differentiates(encoded, *heads):
         out = torch.empty(len(encoded))
-        inputs = (_columns(encoded), *_arrays(*heads[:2]), *_floats(curve), out.numpy())
+        inputs = (_columns(encoded), *arrays(*heads[:2]), *_floats(curve), out.numpy())
         radiance_cpu.density(*inputs)
         return out
     return _density_reference(F.relu(encoded @ heads.w1) @ heads.w2[:, 0], curve)
@@ -84,10 +84,6 @@ def _columns(encoded: Tensor) -> np.ndarray:
     return encoded.detach().T.contiguous().numpy()
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
 def _floats(curve: DensityCurve) -> list[np.float32]:
     return [np.float32(value) for value in curve]
 
@@ -101,7 +97,7 @@ class _Radiance(torch.autograd.Function):
         samples = len(encoded)
         feature = torch.empty(heads[1].shape[1], samples)
         density, colour = torch.empty(samples), torch.empty(3, samples)
-        ctx.inputs = [_columns(encoded), *_arrays(seen_along, ray, *heads), *_floats(curve)]
+        ctx.inputs = [_columns(encoded), *arrays(seen_along, ray, *heads), *_floats(curve)]
         ctx.outputs = [feature.numpy(), density.numpy(), colour.numpy()]
         radiance_cpu.radiance(*ctx.inputs, *ctx.outputs)
         return density, colour.T
@@ -112,6 +108,6 @@ class _Radiance(torch.autograd.Function):
         d_columns = torch.empty(columns.shape)
         d_heads = [torch.empty(weight.shape) for weight in weights]
         upstream = [d_density.contiguous().numpy(), d_colour.T.contiguous().numpy()]
-        downstream = _arrays(d_columns, *d_heads)
+        downstream = arrays(d_columns, *d_heads)
         radiance_cpu.radiance_gradient(*ctx.inputs, *ctx.outputs, *upstream, *downstream)
         return d_columns.T, None, None, None, *d_heads

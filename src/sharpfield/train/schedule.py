@@ -32,9 +32,8 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
         return WARM_UP
     learn_from = (train.warmup + train.settle) / 2
     hard = progress >= train.harden
-    most = blur.motions + 1 if hard else min(blur.first_size, blur.motions + 1)
     every = blur.mask_every_hard if hard else blur.mask_every
-    if progress >= train.settle and kernel_size > IDLE * most:
+    if progress >= train.settle and kernel_size > IDLE * blur.most_rays(hard):
         every *= IDLE_PAUSE
     learn = blur.model == "dynamic" and progress >= learn_from and step % every == 0
     if progress < train.settle:
