@@ -170,7 +170,7 @@ class TestGates:
         assert (torch.bincount(kernel.pixel) == size).all()
         chosen = (model.ranks()[0] < size).nonzero()[:, 0]
         assert torch.equal(kernel.motion.view(-1, size), chosen.expand(len(pixels), size))
-        weights = model.sized_weights()[pixels.view][:, size - 1, chosen]
+        weights = model.sized_weights(model.base_weights())[pixels.view][:, size - 1, chosen]
         torch.testing.assert_close(kernel.weights.view(-1, size), weights)
 
     @pytest.mark.parametrize("size", [1, 3, RAYS])
@@ -250,8 +250,11 @@ class TestPhotoGate:
     """Photos that are sharp already have one ray per pixel, whatever the CNN says."""
 
     def closed(self, exploration: float = 0.25) -> tuple[DynamicBlur, Pixels, Tensor]:
-        """A model that wants all rays but of two photos; pixels, and which of them show those."""
-        model = dynamic(first_size=RAYS, mask_exploration=exploration)
+        """A model that wants all rays but of two photos; pixels, and which of them show those.
+
+        All rays count alike, so that random colours make a difference everywhere.
+        """
+        model = dynamic(first_size=RAYS, mask_exploration=exploration, even_weights=True)
         stir(model)
         force_size(model, RAYS + 2.0)
         model.sizes.fill_(RAYS + 2.0)

@@ -15,7 +15,7 @@ from tests.blur.models import (
 )
 from torch import Tensor
 
-from sharpfield.blur.lens import LensMotions, even_disc, scattered_disc
+from sharpfield.blur.lens import LensMotions, ShakenLens, even_disc, scattered_disc
 from sharpfield.blur.motions import displacements
 from sharpfield.blur.nested import rank_by_spread
 from sharpfield.geometry.rays import camera_directions, rays_from_poses
@@ -39,7 +39,7 @@ def aperture(radius: float = RADIUS, focus: float = FOCUS) -> LensMotions:
 def points_at(motions: LensMotions, depth: float) -> Tensor:
     """Where the rays of a corner pixel reach ``depth``, in the axes of the camera."""
     still = torch.eye(3, 4).expand(VIEWS, 3, 4)
-    poses = motions.poses(still)[0]
+    poses = motions.kernels(still).poses[0]
     corner = camera_directions(torch.tensor([[1.5, 2.5]]), CAMERA).expand(RAYS, 3)
     rays = rays_from_poses(corner, poses)
     torch.testing.assert_close(rays.directions[:, 2], -torch.ones(RAYS))
@@ -47,7 +47,7 @@ def points_at(motions: LensMotions, depth: float) -> Tensor:
 
 
 def test_zero_aperture_is_plain_nerf() -> None:
-    poses = aperture(radius=0.0).poses(given_poses())
+    poses = aperture(radius=0.0).kernels(given_poses()).poses
     torch.testing.assert_close(poses, given_poses()[:, None].expand_as(poses))
 
 
@@ -66,7 +66,7 @@ def test_elsewhere_they_spread_as_a_thin_lens_says(depth: float) -> None:
 
 
 def test_the_first_ray_is_the_given_one() -> None:
-    assert torch.equal(aperture().poses(given_poses())[:, 0], given_poses())
+    assert torch.equal(aperture().kernels(given_poses()).poses[:, 0], given_poses())
 
 
 def test_all_rays_count_alike() -> None:
@@ -83,30 +83,33 @@ def test_the_twists_move_the_picture_like_the_lens() -> None:
     torch.testing.assert_close(moved, lens_moves, rtol=2e-3, atol=1e-6)
 
 
+def path_twists(motions: ShakenLens) -> Tensor:
+    return motions.path_twists(motions.code(), motions.weights())
+
+
 class TestShakenLens:
     def test_a_closed_aperture_leaves_the_path(self) -> None:
         motions = shaken_lens()
         stir(motions)
         with torch.no_grad():
             motions.lens.aperture.zero_()
-        path = compose(given_poses()[:, None], exponential(motions.path_twists(motions.code())))
-        torch.testing.assert_close(motions.poses(given_poses())[:, 1:], path)
+        path = compose(given_poses()[:, None], exponential(path_twists(motions)))
+        torch.testing.assert_close(motions.kernels(given_poses()).poses[:, 1:], path)
 
     def test_a_still_camera_leaves_the_lens(self) -> None:
         motions = shaken_lens()
         with torch.no_grad():
             motions.path_head.weight.zero_()
-            motions.free_head.weight.zero_()
-        lens = compose(given_poses()[:, None], motions.lens.matrices())
-        torch.testing.assert_close(motions.poses(given_poses()), lens)
+        lens = compose(given_poses()[:, None], motions.lens.opened().matrices())
+        torch.testing.assert_close(motions.kernels(given_poses()).poses[:, 1:], lens)
 
     def test_the_aperture_moves_with_the_camera(self) -> None:
         """The camera's own centre is that of the rays whose points lie around it."""
         motions = shaken_lens()
         stir(motions)
-        poses = motions.poses(given_poses())
+        poses = motions.kernels(given_poses()).poses
         assert torch.equal(poses[:, 0], given_poses())
-        moved = compose(given_poses()[:, None], exponential(motions.path_twists(motions.code())))
+        moved = compose(given_poses()[:, None], exponential(path_twists(motions)))
         shift = motions.lens.radius()[:, None, None] * motions.lens.disc
         local = (moved[..., :3].transpose(-1, -2) @ (poses[:, 1:] - moved)[..., 3:])[..., 0]
         torch.testing.assert_close(local[..., :2], shift, atol=1e-5, rtol=1e-4)
@@ -133,6 +136,6 @@ def test_the_disc_is_even(points: int) -> None:
 
 def test_gradients_reach_aperture_and_focus() -> None:
     motions = aperture()
-    motions.poses(given_poses()).square().sum().backward()
+    motions.kernels(given_poses()).poses.square().sum().backward()
     for parameter in (motions.lens.aperture, motions.lens.focus):
         assert parameter.grad is not None and (parameter.grad != 0).all()

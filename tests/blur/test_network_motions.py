@@ -77,7 +77,7 @@ class TestCorrect:
         stir(motions)
         given = given_poses()
         moved = compose(given[:, None], exponential(motions.twists()))
-        torch.testing.assert_close(motions.poses(given)[:, 1:], moved)
+        torch.testing.assert_close(motions.kernels(given).poses[:, 1:], moved)
 
 
 class TestOriginal:
@@ -87,7 +87,7 @@ class TestOriginal:
         stir(motions)
         given = given_poses()
         motion = exponential(world_twists(motions))
-        poses = motions.poses(given)[:, 1:]
+        poses = motions.kernels(given).poses[:, 1:]
         direction = torch.tensor([0.2, -0.1, -1.0])
         start = given[:, None, :, 3, None]
         end = (given[:, :, :3] @ direction)[:, None, :, None] + start
@@ -157,7 +157,8 @@ class TestBoth:
     def test_every_parameter_learns(self, fidelity: FidelityName) -> None:
         motions = network_motions(fidelity=fidelity)
         stir(motions)
-        loss = motions.poses(given_poses()).square().mean() + motions.weights().square().mean()
+        poses, weights = motions.kernels(given_poses())
+        loss = poses.square().mean() + weights.square().mean()
         (loss + motions.code().mean()).backward()
         for name, parameter in motions.named_parameters():
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -194,4 +195,4 @@ class TestBoth:
         }
         assert motions.code().shape == (VIEWS, motions.code_width) == (VIEWS, 5)
         assert motions.twists().shape == (VIEWS, MOTIONS, 6)
-        assert motions.poses(given_poses()).shape == (VIEWS, MOTIONS + 1, 3, 4)
+        assert motions.kernels(given_poses()).poses.shape == (VIEWS, MOTIONS + 1, 3, 4)

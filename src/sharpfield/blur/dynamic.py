@@ -101,9 +101,10 @@ class DynamicBlur(RigidBlur):
         x_major = moved.unflatten(2, (3, 3, 2)).square().sum(-1).mean(1).sqrt()
         return x_major.transpose(1, 2)
 
-    def sized_weights(self) -> Float[Tensor, "views sizes motions"]:
+    def sized_weights(
+        self, base: Float[Tensor, "views motions"]
+    ) -> Float[Tensor, "views sizes motions"]:
         """Kernel weights at every size from 1; closed motions count nothing."""
-        base = self.base_weights()
         if not self.config.renormalise:
             return cut_off_weights(base, self.ranks())
         if self.config.order == "spread":
@@ -139,9 +140,8 @@ class DynamicBlur(RigidBlur):
         return Kernel(*rays, len(pixels), lessons)
 
     def _nest(self) -> Nest:
-        return Nest(
-            self.ranks(), self.sized_weights(), self.motion_poses(), self.config.renormalise
-        )
+        poses, base = self._view_kernels()
+        return Nest(self.ranks(), self.sized_weights(base), poses, self.config.renormalise)
 
     def _opening(self, phase: Phase) -> Opening:
         """What sizes count for: nothing at first, then the first size or one, then themselves."""

@@ -10,13 +10,11 @@ from jaxtyping import Float
 from scipy.stats import qmc
 from torch import Tensor, nn
 
-from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions, with_origin
+from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions
 from sharpfield.blur.nested import rank_by_spread
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.se3 import compose
-from sharpfield.geometry.shear import shifted_and_sheared
-from sharpfield.ops.exponential import exponential
+from sharpfield.ops.shaken_poses import Aperture, shaken_poses
 
 START_BESIDE_PATH = 0.3
 """Aperture at the start where the camera may shake as well, relative to that of a still one."""
@@ -55,12 +53,9 @@ class ThinLens(nn.Module):
         """One over the depth in focus, positive; at the start that of the scene's middle."""
         return F.softplus(self.focus) / (math.log(2.0) * self.middle)
 
-    def matrices(self) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        """From the frame of the camera to that of each ray: the centre, then the points."""
-        points = torch.cat([self.disc.new_zeros(1, 2), self.disc])
-        shift = self.radius()[:, None, None] * points
-        # The shear takes the shift back at the depth in focus.
-        return shifted_and_sheared(shift, shift * self.focus_disparity()[:, None, None])
+    def opened(self) -> Aperture:
+        """Where rays pass the lens of each view."""
+        return Aperture(self.disc, self.radius(), self.focus_disparity())
 
     def twists(self) -> Float[Tensor, "views motions 6"]:
         """The rigid motions that come nearest: a shift, and a turn towards the point in focus."""
@@ -84,12 +79,21 @@ class LensMotions(Motions):
         self.code_width = config.embedding
         self.lens = ThinLens(views, even_disc(config.motions), config.start_pixels, camera, depth)
 
-    def matrices(self) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        """The centre, then the points of the aperture."""
-        return self.lens.matrices()
-
-    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
+    def _twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]:
         return self.lens.twists()
+
+    def _poses(
+        self,
+        centres: Float[Tensor, "views 3 4"],
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
+        still = centres.new_zeros(len(centres), self.motions, 6)
+        return shaken_poses(centres, still, self.lens.opened())
 
 
 class ShakenLens(RigidMotions):
@@ -104,13 +108,20 @@ class ShakenLens(RigidMotions):
         start = START_BESIDE_PATH * config.start_pixels
         self.lens = ThinLens(views, scattered_disc(config.motions), start, camera, depth)
 
-    def matrices(self) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        """The lens moves with the camera."""
-        moved = with_origin(exponential(self.path_twists(self.code())))
-        return compose(moved, self.lens.matrices())
+    def _twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]:
+        return self.path_twists(code, weights) + self.lens.twists()
 
-    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
-        return self.path_twists(code) + self.lens.twists()
+    def _poses(
+        self,
+        centres: Float[Tensor, "views 3 4"],
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
+        return shaken_poses(centres, self.path_twists(code, weights), self.lens.opened())
 
 
 def even_disc(points: int) -> Float[Tensor, "points 2"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions
 from sharpfield.geometry.se3 import compose
 from sharpfield.ops.exponential import exponential
+from sharpfield.ops.shaken_poses import shaken_poses
 
 HIDDEN = 64
 
@@ -22,6 +24,16 @@ SMALLEST_WEIGHT = 1e-4
 
 PIXELS_PER_UNIT = 8.0
 """Image displacement of a head output of one: well scaled, Adam's steps are steps in pixels."""
+
+START_FREE = 0.1
+"""How far off the path motions start, as a share of its length."""
+
+
+class ViewKernels(NamedTuple):
+    """Camera-to-world poses of all M + 1 motions of each view, and what they count."""
+
+    poses: Float[Tensor, "views motions_and_origin 3 4"]
+    weights: Float[Tensor, "views motions_and_origin"]
 
 
 class Motions(nn.Module, ABC):
@@ -50,7 +62,19 @@ class Motions(nn.Module, ABC):
         return code.new_full((len(code), rays), 1.0 / rays)
 
     @abstractmethod
-    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]: ...
+    def _twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]: ...
+
+    def _poses(
+        self,
+        centres: Float[Tensor, "views 3 4"],
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
+        return shaken_poses(centres, self._twists(code, weights))
 
     def code(self) -> Float[Tensor, "views code"]:
         """What the network makes of a view's embedding; ``code_width`` wide."""
@@ -62,7 +86,8 @@ class Motions(nn.Module, ABC):
 
     def twists(self) -> Float[Tensor, "views motions 6"]:
         """Camera-frame twists of motions 1..M: radians, scene units."""
-        return self._twists(self.code())
+        code = self.code()
+        return self._twists(code, self._weights(code))
 
     def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
         """The poses around which the motions lie: the given ones, or what was learned of them.
@@ -74,13 +99,11 @@ class Motions(nn.Module, ABC):
         shared = self.correction.mean(0)
         return compose(given, exponential(self.refine * self.unit * (self.correction - shared)))
 
-    def matrices(self) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        """Displacements of all M + 1 motions in the camera's own frame."""
-        return with_origin(exponential(self.twists()))
-
-    def poses(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views motions 3 4"]:
-        """Camera-to-world poses of all M + 1 motions."""
-        return compose(self.centres(given)[:, None], self.matrices())
+    def kernels(self, given: Float[Tensor, "views 3 4"]) -> ViewKernels:
+        """Poses and base weights at once, around the ``given`` poses."""
+        code = self.code()
+        weights = self._weights(code)
+        return ViewKernels(self._poses(self.centres(given), code, weights), weights)
 
 
 class RigidMotions(Motions):
@@ -93,31 +116,30 @@ class RigidMotions(Motions):
     """
 
     code_width = HIDDEN
-    basis: Float[Tensor, "motions points"]
+    basis: Float[Tensor, "motions points_and_motions"]
+    """From control points and free parts to the motions."""
 
     def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
         super().__init__(views, config, camera, depth)
-        self.freedom = config.freedom
         self.encoder = nn.Sequential(
             nn.Linear(config.embedding, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
         )
-        self.path_head = nn.Linear(HIDDEN, config.path_points * 6)
-        self.free_head = nn.Linear(HIDDEN, config.motions * 6)
+        path = bernstein(config.motions, config.path_points)
+        basis = torch.cat([path, config.freedom * torch.eye(config.motions)], dim=1)
+        self.register_buffer("basis", basis, persistent=False)
+        self.path_head = nn.Linear(HIDDEN, basis.shape[1] * 6)
         self.weight_head = nn.Linear(HIDDEN, config.motions + 1)
-        self.register_buffer(
-            "basis", bernstein(config.motions, config.path_points), persistent=False
-        )
-        self._start_near_identity(config.start_pixels / PIXELS_PER_UNIT)
+        self._start_near_identity(config.start_pixels / PIXELS_PER_UNIT, config.path_points)
 
-    def _start_near_identity(self, spread: float) -> None:
+    def _start_near_identity(self, spread: float, path_points: int) -> None:
         for layer in self.encoder:
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight)
-        for head, scale in ((self.path_head, spread), (self.free_head, 0.1 * spread)):
-            nn.init.normal_(head.weight, std=scale / HIDDEN**0.5)
-            nn.init.zeros_(head.bias)
-        nn.init.zeros_(self.weight_head.weight)
-        nn.init.zeros_(self.weight_head.bias)
+        nn.init.normal_(self.path_head.weight, std=spread / HIDDEN**0.5)
+        with torch.no_grad():
+            self.path_head.weight[path_points * 6 :] *= START_FREE
+        for zero in (self.weight_head.weight, self.weight_head.bias, self.path_head.bias):
+            nn.init.zeros_(zero)
 
     def _weights(
         self, code: Float[Tensor, "views code"]
@@ -127,31 +149,28 @@ class RigidMotions(Motions):
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 
-    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
-        return self.path_twists(code)
+    def _twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]:
+        return self.path_twists(code, weights)
 
-    def path_twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
+    def path_twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]:
         """Where the camera is along its path."""
-        path = self.path_head(code).unflatten(1, (-1, 6))
-        free = self.free_head(code).unflatten(1, (-1, 6))
-        return centred(self.basis @ path + self.freedom * free, self._weights(code)) * self.unit
-
-
-def with_origin(
-    motions: Float[Tensor, "views motions 3 4"],
-) -> Float[Tensor, "views motions_and_origin 3 4"]:
-    """The motions behind the identity."""
-    still = torch.eye(3, 4, dtype=motions.dtype, device=motions.device)
-    return torch.cat([still.expand(len(motions), 1, 3, 4), motions], dim=1)
+        return centred(self.basis @ self.path_head(code).unflatten(1, (-1, 6)), weights) * self.unit
 
 
 def centred(
     twists: Float[Tensor, "views motions 6"], weights: Float[Tensor, "views motions_and_origin"]
 ) -> Float[Tensor, "views motions 6"]:
     """Twists less their weighted mean: the given pose is the centre of the exposure."""
-    weights = weights[:, 1:]
-    weights = weights / weights.sum(1, keepdim=True)
-    return twists - (weights[..., None] * twists).sum(1, keepdim=True)
+    weights = weights[:, None, 1:]
+    return twists - weights @ twists / weights.sum(2, keepdim=True)
 
 
 def bernstein(motions: int, points: int) -> Float[Tensor, "motions points"]:

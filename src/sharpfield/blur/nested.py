@@ -37,7 +37,7 @@ def quadrature_weights(
     base: Float[Tensor, "views motions"], rules: Float[Tensor, "sizes motions motions"]
 ) -> Float[Tensor, "views sizes motions"]:
     """Kernel weights of every size by ``quadrature_rules``."""
-    return torch.einsum("nkj,vj->vnk", rules, base)
+    return (base @ rules.flatten(0, 1).T).unflatten(1, rules.shape[:2])
 
 
 def renormalised_weights(

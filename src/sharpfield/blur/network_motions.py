@@ -88,13 +88,17 @@ class NetworkMotions(Motions):
         weights = F.softmax(F.logsigmoid(self.weight_head(code)), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 
-    def _twists(self, code: Float[Tensor, "views code"]) -> Float[Tensor, "views motions 6"]:
+    def _twists(
+        self,
+        code: Float[Tensor, "views code"],
+        weights: Float[Tensor, "views motions_and_origin"],
+    ) -> Float[Tensor, "views motions 6"]:
         rotation = self.rotation_head(code).unflatten(1, (-1, 3))
         translation = self.translation_head(code).unflatten(1, (-1, 3))
         twists = self.window * torch.cat([rotation, translation], dim=2)
         if self.fidelity == "original":
             return in_camera_frame(twists, self.given)
-        return centred(twists, self._weights(code))
+        return centred(twists, weights)
 
 
 def in_camera_frame(

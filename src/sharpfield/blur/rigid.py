@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
-from sharpfield.blur.motions import Motions
+from sharpfield.blur.motions import Motions, ViewKernels
 from sharpfield.geometry.camera import Camera
 from sharpfield.ops.nested_rays import pack
 
@@ -34,22 +34,27 @@ class RigidBlur(BlurModel):
         return self.motions.centres(self.poses)
 
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
-        return self.motions.poses(self.poses)
+        return self._view_kernels().poses
 
     def base_weights(self) -> Float[Tensor, "views motions"]:
-        weights = self.motions.weights()
-        if self.origin:
-            return weights
-        moved = weights[:, 1:]
-        return F.pad(moved / moved.sum(1, keepdim=True), (1, 0))
+        return self._view_kernels().weights
+
+    def _view_kernels(self) -> ViewKernels:
+        """Of every view, with all rays open."""
+        poses, weights = self.motions.kernels(self.poses)
+        if not self.origin:
+            moved = weights[:, 1:]
+            weights = F.pad(moved / moved.sum(1, keepdim=True), (1, 0))
+        return ViewKernels(poses, weights)
 
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         if not phase.kernel_open:
             return self.origin_kernel(pixels)
-        weights = self.base_weights().index_select(0, pixels.view)
+        poses, base = self._view_kernels()
+        weights = base.index_select(0, pixels.view)
         rendered = torch.ones_like(weights, dtype=torch.bool)
         rendered[:, 0] = self.origin
-        return Kernel(*pack(pixels.view, weights, rendered, self.motion_poses(), True), len(pixels))
+        return Kernel(*pack(pixels.view, weights, rendered, poses, True), len(pixels))
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         rays = self.motions.motions + self.origin if phase.kernel_open else 1
