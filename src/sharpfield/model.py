@@ -27,6 +27,7 @@ from sharpfield.fields.mlp import MlpField
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube, to_ndc
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
+from sharpfield.ops.ray_maps import pixel_rays
 from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.render.marching import MarchingRenderer
 from sharpfield.render.renderer import RayFeatures, Renderer
@@ -95,8 +96,7 @@ class Model(nn.Module):
 
     def kernel_rays(self, pixels: Pixels, kernel: Kernel) -> Rays:
         """World rays of a kernel: the pixels' directions, seen from the kernel's poses."""
-        directions = camera_directions(pixels.xy, self.camera)[kernel.pixel]
-        return rays_from_poses(directions, kernel.poses)
+        return pixel_rays(pixels.xy, kernel.pixel, kernel.poses, self.camera)
 
     def checkpoint_shapes(self) -> dict[str, torch.Size]:
         """Shapes of the tensors that a checkpoint keeps under ``model/``."""

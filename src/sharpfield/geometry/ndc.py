@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -45,6 +48,17 @@ FAR_MARGIN = 2.0
 SIDE_MARGIN = 0.05
 
 
+class CubeEnds(NamedTuple):
+    """The planes of equal z, in world units, between which the cube lies, first the near one.
+
+    World x and y on a plane, times its ``scale`` and less ``offset``, are those in the cube.
+    """
+
+    planes: Float[np.ndarray, " 2"]
+    scale: Float[np.ndarray, "planes 2"]
+    offset: Float[np.ndarray, " 2"]
+
+
 @dataclass(frozen=True)
 class NdcCube:
     """The map from world rays to rays through the unit cube that the field lives in.
@@ -63,15 +77,23 @@ class NdcCube:
         A plane of equal depth stays one in NDC, and its points only change their scale there
         (see ``to_ndc``), so that it is enough to know where a ray meets the near and far planes.
         """
-        camera, new = self.camera, rays.origins.new_tensor
-        low, high = new([self.low, self.high])
-        planes = new([2.0 / (z - 1.0) for z in (self.low[2], self.high[2])])
-        focal = new([2.0 * camera.focal_x / camera.width, 2.0 * camera.focal_y / camera.height])
-        size = high[:2] - low[:2]
+        planes, scale, offset = (rays.origins.new_tensor(part) for part in self.ends)
         t = rays.lengths_to(planes)
         met = rays.origins[:, None, :2] + t[..., None] * rays.directions[:, None, :2]
-        enter, leave = (met * (-focal / planes[:, None] / size) - low[:2] / size).unbind(1)
+        enter, leave = (met * scale - offset).unbind(1)
         return Rays(F.pad(enter, (0, 1)), F.pad(leave - enter, (0, 1), value=1.0))
+
+    @cached_property
+    def ends(self) -> CubeEnds:
+        """Where the cube begins and ends in the world."""
+        camera, low, high = self.camera, np.array(self.low), np.array(self.high)
+        planes = 2.0 / (np.array([self.low[2], self.high[2]]) - 1.0)
+        focal = np.array(
+            [2.0 * camera.focal_x / camera.width, 2.0 * camera.focal_y / camera.height]
+        )
+        size = (high - low)[:2]
+        scale = -focal / (planes[:, None] * size)
+        return CubeEnds(*(part.astype(np.float32) for part in (planes, scale, low[:2] / size)))
 
     @staticmethod
     def around(

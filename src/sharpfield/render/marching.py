@@ -12,6 +12,7 @@ from sharpfield.geometry.ndc import NdcCube, ndc_lengths
 from sharpfield.geometry.rays import Rays
 from sharpfield.ops.composite import composite
 from sharpfield.ops.march import march, sample_points
+from sharpfield.ops.ray_maps import cube_rays
 from sharpfield.render.occupancy import OccupancyGrid
 from sharpfield.render.renderer import RayColours, Renderer
 
@@ -56,7 +57,7 @@ class MarchingRenderer(Renderer):
 
         Gradients reach the rays through the places only: a motion hardly turns a view direction.
         """
-        inside = self.cube.rays(rays)
+        inside = cube_rays(rays, self.cube)
         middle = rays.origins.new_full((len(rays),), 0.5)
         step_length = inside.directions.detach().norm(dim=1) / self.steps
         samples = march(
