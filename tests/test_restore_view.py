@@ -89,7 +89,7 @@ def test_extents_of_a_turn_and_of_a_shift(
     places, step = np.array([0.0, -1.5, -0.5, 0.5, 1.5]), 0.01
     twists = torch.zeros(len(run.scene.train_indices), 4, 6)
     twists[:, :, axis] = torch.from_numpy(step * places[1:]).float()
-    monkeypatch.setattr(RigidMotions, "twists", lambda self: twists)
+    monkeypatch.setattr(RigidMotions, "path_twists", lambda self, code, weights: twists)
     weights = np.array(run.weights(VIEW))
     spread = weights @ places**2 - (weights @ places) ** 2
     expected = CAMERA.focal_x * step * np.sqrt(12.0 * spread)
