@@ -254,7 +254,7 @@ class TrainConfig:
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: float = 2e-2
     """Adam rate of the hash table."""
-    head_rate: float = 1e-2
+    head_rate: float = 6e-3
     """Adam rate of the heads, and of the networks of ``mlp``."""
     blur_rate: float = 2e-3
     """Adam rate of the motions, weights and a learned tone curve."""
