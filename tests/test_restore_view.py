@@ -11,6 +11,7 @@ from tests.train.small_scene import CAMERA, small_config, small_scene
 
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.config import BlurName, Config
+from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.geometry.rays import camera_directions, pixel_centres, rays_from_poses
 from sharpfield.model import Model
 from sharpfield.run import Run
@@ -22,10 +23,14 @@ MODELS: tuple[BlurName, ...] = ("none", "rigid", "dynamic", "sparse")
 
 
 def untrained_run(folder: Path, config: Config, picture_rays: int = 4096) -> Run:
+    """With random contents of the field that can be seen."""
     scene = small_scene(folder)
     torch.manual_seed(3)
     changed = with_overrides(config, [f"render.picture_rays={picture_rays}"])
-    return Run(folder, scene, changed, Model(scene, changed), Progress())
+    model = Model(scene, changed)
+    assert isinstance(model.field, HashGridField)
+    torch.nn.init.uniform_(model.field.table, -0.5, 0.5)
+    return Run(folder, scene, changed, model, Progress())
 
 
 def moving(model: BlurName, pixels: float) -> Config:
@@ -89,7 +94,7 @@ def test_extents_of_a_turn_and_of_a_shift(
     places, step = np.array([0.0, -1.5, -0.5, 0.5, 1.5]), 0.01
     twists = torch.zeros(len(run.scene.train_indices), 4, 6)
     twists[:, :, axis] = torch.from_numpy(step * places[1:]).float()
-    monkeypatch.setattr(RigidMotions, "path_twists", lambda self, code, weights: twists)
+    monkeypatch.setattr(RigidMotions, "path", lambda self, code, weights: twists)
     weights = np.array(run.weights(VIEW))
     spread = weights @ places**2 - (weights @ places) ** 2
     expected = CAMERA.focal_x * step * np.sqrt(12.0 * spread)

@@ -84,7 +84,7 @@ def test_the_twists_move_the_picture_like_the_lens() -> None:
 
 
 def path_twists(motions: ShakenLens) -> Tensor:
-    return motions.path_twists(motions.code(), motions.weights())
+    return motions.path(motions.code(), motions.weights())
 
 
 class TestShakenLens:

@@ -14,7 +14,7 @@ from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions
 from sharpfield.blur.nested import rank_by_spread
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
-from sharpfield.ops.shaken_poses import Aperture, shaken_poses
+from sharpfield.ops.shaken_poses import Aperture
 
 START_BESIDE_PATH = 0.3
 """Aperture at the start where the camera may shake as well, relative to that of a still one."""
@@ -79,21 +79,18 @@ class LensMotions(Motions):
         self.code_width = config.embedding
         self.lens = ThinLens(views, even_disc(config.motions), config.start_pixels, camera, depth)
 
-    def _twists(
+    def path(
         self,
         code: Float[Tensor, "views code"],
         weights: Float[Tensor, "views motions_and_origin"],
     ) -> Float[Tensor, "views motions 6"]:
-        return self.lens.twists()
+        return code.new_zeros(len(code), self.motions, 6)
 
-    def _poses(
-        self,
-        centres: Float[Tensor, "views 3 4"],
-        code: Float[Tensor, "views code"],
-        weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        still = centres.new_zeros(len(centres), self.motions, 6)
-        return shaken_poses(centres, still, self.lens.opened())
+    def aperture(self) -> Aperture:
+        return self.lens.opened()
+
+    def twists(self) -> Float[Tensor, "views motions 6"]:
+        return self.lens.twists()
 
 
 class ShakenLens(RigidMotions):
@@ -108,20 +105,11 @@ class ShakenLens(RigidMotions):
         start = START_BESIDE_PATH * config.start_pixels
         self.lens = ThinLens(views, scattered_disc(config.motions), start, camera, depth)
 
-    def _twists(
-        self,
-        code: Float[Tensor, "views code"],
-        weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions 6"]:
-        return self.path_twists(code, weights) + self.lens.twists()
+    def aperture(self) -> Aperture:
+        return self.lens.opened()
 
-    def _poses(
-        self,
-        centres: Float[Tensor, "views 3 4"],
-        code: Float[Tensor, "views code"],
-        weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        return shaken_poses(centres, self.path_twists(code, weights), self.lens.opened())
+    def twists(self) -> Float[Tensor, "views motions 6"]:
+        return super().twists() + self.lens.twists()
 
 
 def even_disc(points: int) -> Float[Tensor, "points 2"]:

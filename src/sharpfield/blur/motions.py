@@ -15,7 +15,7 @@ from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions
 from sharpfield.geometry.se3 import compose
 from sharpfield.ops.exponential import exponential
-from sharpfield.ops.shaken_poses import shaken_poses
+from sharpfield.ops.shaken_poses import Aperture, shaken_poses
 
 HIDDEN = 64
 
@@ -62,19 +62,16 @@ class Motions(nn.Module, ABC):
         return code.new_full((len(code), rays), 1.0 / rays)
 
     @abstractmethod
-    def _twists(
+    def path(
         self,
         code: Float[Tensor, "views code"],
         weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions 6"]: ...
+    ) -> Float[Tensor, "views motions 6"]:
+        """Twists of the camera itself, whatever lens is on it."""
 
-    def _poses(
-        self,
-        centres: Float[Tensor, "views 3 4"],
-        code: Float[Tensor, "views code"],
-        weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions_and_origin 3 4"]:
-        return shaken_poses(centres, self._twists(code, weights))
+    def aperture(self) -> Aperture | None:
+        """The lens that the camera carries; None: a pinhole."""
+        return None
 
     def code(self) -> Float[Tensor, "views code"]:
         """What the network makes of a view's embedding; ``code_width`` wide."""
@@ -87,7 +84,7 @@ class Motions(nn.Module, ABC):
     def twists(self) -> Float[Tensor, "views motions 6"]:
         """Camera-frame twists of motions 1..M: radians, scene units."""
         code = self.code()
-        return self._twists(code, self._weights(code))
+        return self.path(code, self._weights(code))
 
     def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
         """The poses around which the motions lie: the given ones, or what was learned of them.
@@ -103,7 +100,8 @@ class Motions(nn.Module, ABC):
         """Poses and base weights at once, around the ``given`` poses."""
         code = self.code()
         weights = self._weights(code)
-        return ViewKernels(self._poses(self.centres(given), code, weights), weights)
+        path = self.path(code, weights)
+        return ViewKernels(shaken_poses(self.centres(given), path, self.aperture()), weights)
 
 
 class RigidMotions(Motions):
@@ -149,19 +147,11 @@ class RigidMotions(Motions):
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 
-    def _twists(
+    def path(
         self,
         code: Float[Tensor, "views code"],
         weights: Float[Tensor, "views motions_and_origin"],
     ) -> Float[Tensor, "views motions 6"]:
-        return self.path_twists(code, weights)
-
-    def path_twists(
-        self,
-        code: Float[Tensor, "views code"],
-        weights: Float[Tensor, "views motions_and_origin"],
-    ) -> Float[Tensor, "views motions 6"]:
-        """Where the camera is along its path."""
         return centred(self.basis @ self.path_head(code).unflatten(1, (-1, 6)), weights) * self.unit
 
 

@@ -88,7 +88,7 @@ class NetworkMotions(Motions):
         weights = F.softmax(F.logsigmoid(self.weight_head(code)), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 
-    def _twists(
+    def path(
         self,
         code: Float[Tensor, "views code"],
         weights: Float[Tensor, "views motions_and_origin"],
