@@ -46,8 +46,8 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
-    many; with fewer motions, because there is no time to tell more apart; and with a larger share
-    of them before the kernel opens. ``paper`` is the classic system, for a GPU and a day: the
+    many; with a larger share of them before the kernel opens; and with fewer motions, because there
+    is no time to tell more apart. ``paper`` is the classic system, for a GPU and a day: the
     networks, samples, rates and number of steps of DP-NeRF.
     """
     config = Config()

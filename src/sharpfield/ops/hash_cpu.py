@@ -1,8 +1,8 @@
 """Hash-grid encoding as numba kernels.
 
 Each thread takes its share of the points through one level after the other, so that the rows of a
-level stay in its cache meanwhile. Encoded points lie feature by feature in memory, as ``mlp_cpu``
-wants them.
+level stay in its cache meanwhile. Encoded points lie feature by feature in memory, as
+``radiance_cpu`` wants them.
 
 The table gradient is free of races and bit-identical from run to run: one thread owns a level.
 """
