@@ -11,7 +11,7 @@ from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import RigidMotions
+from sharpfield.blur.motions import Motions, RigidMotions, displacements
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
@@ -156,13 +156,18 @@ def force_size(model: DynamicBlur, size: float) -> None:
         bias = mask_network(model).head.bias
         assert bias is not None
         bias.fill_((size - 1) / (RAYS - 1) - 0.5)
-        views = torch.arange(VIEWS)
-        model.sizes.copy_(model.mask(views, model.motions.embedding, model.extents(views)))
+        extents = model.extents(model.motion_poses())
+        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding, extents))
 
 
-def root_mean_square(moved: Tensor) -> Tensor:
-    """Size of displacements over the points of a photo: (views, motions), in pixels."""
-    return moved.unflatten(2, (-1, 2)).square().sum(-1).mean(-1).sqrt()
+def path_of(motions: Motions) -> Tensor:
+    """The twists of its views: (views, motions, 6)."""
+    return motions.path(motions.code(), motions.weights())
+
+
+def pixels_moved(poses: Tensor) -> Tensor:
+    """By each motion, root mean square over the photo: (views, motions)."""
+    return displacements(poses, CAMERA, DEPTH).square().mean(-1).sqrt()
 
 
 def random_pixels(count: int = 80, seed: int = 24) -> Pixels:

@@ -12,6 +12,7 @@ from tests.blur.models import (
     FIRST_LEARNING,
     HARD,
     HARD_LEARNING,
+    MOTIONS,
     PHASES,
     RAYS,
     SMEARED,
@@ -32,6 +33,7 @@ from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
 from sharpfield.blur.mask import ViewSizes
 from sharpfield.blur.motions import RigidMotions
+from sharpfield.blur.nested import rank_by_spread
 from sharpfield.geometry.rays import pixel_centres
 from sharpfield.ops.nested_rays import bilinear, open_gates
 
@@ -168,9 +170,10 @@ class TestGates:
         pixels = random_pixels()
         kernel = kernel_of(model, pixels, HARD)
         assert (torch.bincount(kernel.pixel) == size).all()
-        chosen = (model.ranks()[0] < size).nonzero()[:, 0]
+        ranks = model.ranks(model.motion_poses())
+        chosen = (ranks[0] < size).nonzero()[:, 0]
         assert torch.equal(kernel.motion.view(-1, size), chosen.expand(len(pixels), size))
-        weights = model.sized_weights(model.base_weights())[pixels.view][:, size - 1, chosen]
+        weights = model.sized_weights(model.base_weights(), ranks)[pixels.view][:, size - 1, chosen]
         torch.testing.assert_close(kernel.weights.view(-1, size), weights)
 
     @pytest.mark.parametrize("size", [1, 3, RAYS])
@@ -258,7 +261,7 @@ class TestPhotoGate:
         stir(model)
         force_size(model, RAYS + 2.0)
         model.sizes.fill_(RAYS + 2.0)
-        model.photo_gate.changes.copy_((torch.arange(VIEWS) >= 2).float())
+        model.photo_gate.follow(torch.arange(VIEWS), (torch.arange(VIEWS) >= 2).float())
         pixels = random_pixels()
         return model, pixels, pixels.view < 2
 
@@ -379,7 +382,8 @@ class TestLessons:
     @pytest.mark.parametrize("bright", [1, 3, RAYS - 1])
     def test_a_kernel_reaches_to_the_last_ray_that_matters(self, bright: int) -> None:
         colours = torch.full((20 * RAYS, 3), 0.5)
-        colours.view(20, RAYS, 3)[:, (dynamic().ranks()[0] == bright).nonzero()[0]] = 1.0
+        rank = rank_by_spread(MOTIONS)
+        colours.view(20, RAYS, 3)[:, (rank == bright).nonzero()[0]] = 1.0
         wanted = self.wanted(colours, 0.005)
         assert (wanted > bright).all() and (wanted <= RAYS).all()
 

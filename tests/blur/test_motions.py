@@ -11,25 +11,28 @@ from tests.blur.models import (
     VIEWS,
     given_poses,
     path_motions,
+    path_of,
+    pixels_moved,
     rigid,
-    root_mean_square,
     stir,
 )
 from torch import Tensor
 
-from sharpfield.blur.motions import bernstein, displacements
+from sharpfield.blur.motions import bernstein
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.geometry.se3 import compose, exponential
 
 
-def pixels_moved(twists: Tensor) -> Tensor:
-    return root_mean_square(displacements(twists, CAMERA, DEPTH))
+def turned_by(twists: Tensor) -> Tensor:
+    """The poses of a view that stands still, and moves by each of the twists."""
+    still = torch.zeros(len(twists), 1, 6)
+    return compose(given_poses()[:1, None], exponential(torch.cat([still, twists], dim=1)))
 
 
 def test_starts_near_the_identity_but_not_at_it() -> None:
     settings = {"path_points": 4, "start_pixels": 1.0, "freedom": 0.3, "embedding": 64}
     models = [rigid(seed, motions=16, **settings) for seed in range(10)]
-    moved = torch.stack([pixels_moved(m.motions.twists()) for m in models])
+    moved = torch.stack([pixels_moved(m.motion_poses()) for m in models])
     assert moved.min() > 0
     assert moved.quantile(0.95) < 3 and moved.max() < 8
     assert 0.5 < moved.square().mean().sqrt() < 1.5
@@ -39,7 +42,7 @@ def test_starts_near_the_identity_but_not_at_it() -> None:
 
 def test_the_start_scales_with_its_setting() -> None:
     small, large = (
-        pixels_moved(rigid(start_pixels=pixels).motions.twists()).mean() for pixels in (0.5, 2.0)
+        pixels_moved(rigid(start_pixels=pixels).motion_poses()).mean() for pixels in (0.5, 2.0)
     )
     torch.testing.assert_close(large / small, torch.tensor(4.0), rtol=0.05, atol=0)
 
@@ -50,7 +53,7 @@ def test_the_weighted_mean_twist_is_zero(shaken: bool) -> None:
     model = rigid()
     if shaken:
         stir(model)
-    twists, weights = model.motions.twists(), model.base_weights()[:, 1:]
+    twists, weights = path_of(model.motions), model.base_weights()[:, 1:]
     mean = (weights[..., None] * twists).sum(1) / weights.sum(1, keepdim=True)
     torch.testing.assert_close(mean, torch.zeros(VIEWS, 6), rtol=0, atol=1e-6)
     assert twists.abs().amax(dim=(1, 2)).min() > 1e-4
@@ -59,7 +62,7 @@ def test_the_weighted_mean_twist_is_zero(shaken: bool) -> None:
 def test_motions_act_in_the_frame_of_the_camera() -> None:
     model = rigid()
     stir(model)
-    poses, twists = model.motion_poses(), model.motions.twists()
+    poses, twists = model.motion_poses(), path_of(model.motions)
     assert poses.shape == (VIEWS, MOTIONS + 1, 3, 4)
     given = given_poses()
     for motion in range(MOTIONS):
@@ -75,7 +78,7 @@ def test_displacement_of_known_motions() -> None:
     twists[0, 1, 3] = 2 * pixel * DEPTH
     twists[0, 2, 4] = -3 * pixel * DEPTH
     twists[0, 3, 2] = 0.01
-    moved = pixels_moved(twists)[0]
+    moved = pixels_moved(turned_by(twists))[0]
     x, y = torch.tensor([-12.0, 0.0, 12.0]), torch.tensor([-8.0, 0.0, 8.0])
     radius = (torch.cartesian_prod(x, y) ** 2).sum(1).mean().sqrt()
     expected = torch.tensor([0.0, 2.0, 3.0, 2 * math.sin(0.005) * float(radius)])
@@ -85,7 +88,7 @@ def test_displacement_of_known_motions() -> None:
 def test_a_small_turn_moves_the_picture_by_about_its_angle() -> None:
     twists = torch.zeros(1, 1, 6)
     twists[0, 0, 1] = 1 / CAMERA.focal_x
-    moved = float(pixels_moved(twists))
+    moved = float(pixels_moved(turned_by(twists)))
     assert 1.0 < moved < 1.15
 
 
@@ -93,7 +96,7 @@ def test_without_freedom_the_motions_lie_on_the_path() -> None:
     """M points of a Bezier curve with P control points span at most P dimensions."""
     motions = path_motions(path_points=2, freedom=0.0)
     stir(motions)
-    twists = motions.twists() / motions.unit
+    twists = path_of(motions) / motions.unit
     for view in twists:
         values = torch.linalg.svdvals(view - view.mean(0))
         assert values[0] > 1e-2 and values[1] < 1e-4 * values[0]
@@ -130,13 +133,13 @@ class TestTrajectory:
         torch.testing.assert_close(weights, torch.cat([torch.zeros(VIEWS, 1), expected], dim=1))
 
     def test_two_points_make_it_linear(self) -> None:
-        twists = self.trajectory(2).motions.twists()
+        twists = path_of(self.trajectory(2).motions)
         torch.testing.assert_close(
             twists[:, 2:] - twists[:, 1:-1], twists[:, 1:-1] - twists[:, :-2]
         )
 
     def test_a_cubic_has_no_fourth_difference(self) -> None:
-        twists = self.trajectory(4).motions.twists().double()
+        twists = path_of(self.trajectory(4).motions).double()
         second, fourth = (twists.diff(n=n, dim=1).abs().max() for n in (2, 4))
         assert fourth < 1e-4 * second
 
@@ -172,7 +175,7 @@ class TestCorrectedPoses:
         poses, centres = motions.kernels(given_poses()).poses, motions.centres(given_poses())
         assert not torch.allclose(centres, given_poses(), atol=1e-3)
         torch.testing.assert_close(poses[:, 0], centres)
-        moved = compose(centres[:, None], exponential(motions.twists()))
+        moved = compose(centres[:, None], exponential(path_of(motions)))
         torch.testing.assert_close(poses[:, 1:], moved)
 
     def test_its_gradient_moves_a_view_towards_what_it_shows(self) -> None:

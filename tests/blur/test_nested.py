@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.blur.models import CAMERA, RAYS, VIEWS, dynamic, root_mean_square, stir
+from tests.blur.models import RAYS, VIEWS, dynamic, pixels_moved, stir
 from torch import Tensor
 
-from sharpfield.blur.motions import displacements
 from sharpfield.blur.nested import (
     quadrature_rules,
     quadrature_weights,
@@ -27,16 +26,18 @@ class TestRanks:
     def test_ranks_by_size_order_motions_by_displacement(self) -> None:
         model = dynamic(order="size")
         stir(model)
-        ranks = model.ranks()
+        poses = model.motion_poses()
+        ranks = model.ranks(poses)
         assert (ranks[:, 0] == 0).all()
-        moved = root_mean_square(displacements(model.motions.twists(), CAMERA, model.depth))
+        moved = pixels_moved(poses)
         for view in range(VIEWS):
             assert sorted(ranks[view].tolist()) == list(range(RAYS))
             in_order = moved[view, ranks[view].argsort()[1:] - 1]
             assert (in_order.diff() >= 0).all()
 
     def test_ranks_by_spread_sample_the_whole_path(self) -> None:
-        ranks = dynamic().ranks()
+        model = dynamic()
+        ranks = model.ranks(model.motion_poses())
         assert (ranks == ranks[0]).all() and sorted(ranks[0].tolist()) == list(range(RAYS))
         for motions in (4, 7, 12, 16):
             rank = rank_by_spread(motions)
@@ -93,8 +94,8 @@ def test_fewer_rays_come_nearer_to_the_whole_smear_than_by_renormalising(motions
 def test_closing_renormalises_where_motions_have_no_order_on_a_path() -> None:
     model = dynamic(order="size")
     stir(model)
-    base, ranks = model.base_weights(), model.ranks()
-    weights = model.sized_weights(base)
+    base, ranks = model.base_weights(), model.ranks(model.motion_poses())
+    weights = model.sized_weights(base, ranks)
     torch.testing.assert_close(weights.sum(2), torch.ones(VIEWS, RAYS))
     opened = base * (ranks < 3)
     torch.testing.assert_close(weights[:, 2], opened / opened.sum(1, keepdim=True))

@@ -7,29 +7,23 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.blur.models import (
-    CAMERA,
-    DEPTH,
     MOTIONS,
     NETWORK,
     VIEWS,
     config,
     given_poses,
     network_motions,
-    root_mean_square,
+    path_of,
+    pixels_moved,
     stir,
 )
 from torch import Tensor
 
-from sharpfield.blur.motions import displacements
 from sharpfield.blur.network_motions import NetworkMotions, last_layer
 from sharpfield.config import FidelityName, RigidNetworkConfig
 from sharpfield.geometry.se3 import compose, exponential
 
 FIDELITIES: tuple[FidelityName, ...] = ("correct", "original")
-
-
-def pixels_moved(motions: NetworkMotions) -> Tensor:
-    return root_mean_square(displacements(motions.twists(), CAMERA, DEPTH))
 
 
 def world_twists(motions: NetworkMotions) -> Tensor:
@@ -46,9 +40,8 @@ class TestCorrect:
         self, network: RigidNetworkConfig, start: float
     ) -> None:
         blur = config(start_pixels=start, motions=16, embedding=64)
-        moved = torch.stack(
-            [pixels_moved(network_motions(blur, network, seed=seed)) for seed in range(10)]
-        )
+        starts = [network_motions(blur, network, seed=seed) for seed in range(10)]
+        moved = torch.stack([pixels_moved(start.kernels(given_poses()).poses) for start in starts])
         assert moved.min() > 0 and moved.max() < 8 * start
         assert 0.6 * start < moved.square().mean().sqrt() < 1.5 * start
 
@@ -61,7 +54,7 @@ class TestCorrect:
         motions = network_motions()
         if stirred:
             stir(motions)
-        twists, weights = motions.twists(), motions.weights()[:, 1:]
+        twists, weights = path_of(motions), motions.weights()[:, 1:]
         mean = (weights[..., None] * twists).sum(1)
         torch.testing.assert_close(mean, torch.zeros(VIEWS, 6), rtol=0, atol=1e-6)
         assert twists.abs().amax(dim=(1, 2)).min() > 1e-4
@@ -69,14 +62,14 @@ class TestCorrect:
     def test_the_start_does_not_depend_on_the_window(self) -> None:
         wide = replace(NETWORK, window=3 * NETWORK.window)
         torch.testing.assert_close(
-            network_motions(network=wide).twists(), network_motions().twists()
+            path_of(network_motions(network=wide)), path_of(network_motions())
         )
 
     def test_motions_act_in_the_frame_of_the_camera(self) -> None:
         motions = network_motions()
         stir(motions)
         given = given_poses()
-        moved = compose(given[:, None], exponential(motions.twists()))
+        moved = compose(given[:, None], exponential(path_of(motions)))
         torch.testing.assert_close(motions.kernels(given).poses[:, 1:], moved)
 
 
@@ -103,7 +96,7 @@ class TestOriginal:
         stir(motions)
         given = given_poses()
         expected = compose(exponential(world_twists(motions)), given[:, None])
-        moved = compose(given[:, None], exponential(motions.twists()))
+        moved = compose(given[:, None], exponential(path_of(motions)))
         torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
 
     def test_starts_where_torch_puts_the_biases_alike_in_all_views(self) -> None:
@@ -119,7 +112,7 @@ class TestOriginal:
             assert part.abs().max() < 1.01 * bound
 
     def test_nothing_holds_the_mean(self) -> None:
-        twists = network_motions(fidelity="original").twists()
+        twists = path_of(network_motions(fidelity="original"))
         assert twists.mean(1).abs().max() > 1e-3
 
 
@@ -130,7 +123,7 @@ class TestBoth:
         narrow = network_motions(network=replace(NETWORK, window=0.1), fidelity=fidelity)
         stir(narrow)
         wide.load_state_dict(narrow.state_dict())
-        torch.testing.assert_close(wide.twists(), 3 * narrow.twists())
+        torch.testing.assert_close(path_of(wide), 3 * path_of(narrow))
 
     @pytest.mark.parametrize("logit", [-1e4, -200.0, 0.0, 200.0])
     def test_weights_are_an_average_whatever_the_logits(
@@ -194,5 +187,5 @@ class TestBoth:
             "weight_head.4.weight": (MOTIONS + 1, 3),
         }
         assert motions.code().shape == (VIEWS, motions.code_width) == (VIEWS, 5)
-        assert motions.twists().shape == (VIEWS, MOTIONS, 6)
+        assert path_of(motions).shape == (VIEWS, MOTIONS, 6)
         assert motions.kernels(given_poses()).poses.shape == (VIEWS, MOTIONS + 1, 3, 4)

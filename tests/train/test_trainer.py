@@ -159,10 +159,10 @@ class TestSchedule:
         open_size, first = config.blur.motions + 1, config.blur.first_size
         for progress, most in ((0.5, first), (0.9, open_size)):
             learns = [
-                [phase_at(progress, step, config, share * most).learn_mask for step in range(8)]
+                [phase_at(progress, step, config, share * most).learn_mask for step in range(16)]
                 for share in (0.85, 0.95)
             ]
-            assert all(learns[0]) and [i for i, taught in enumerate(learns[1]) if taught] == [0, 4]
+            assert all(learns[0]) and [i for i, taught in enumerate(learns[1]) if taught] == [0, 8]
         assert all(phase_at(0.35, step, config, first).learn_mask for step in range(8))
 
     def test_motions_rest_now_and_then_once_they_are_found(self) -> None:
@@ -305,7 +305,7 @@ def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
     pixels = []
     for size in (5.0, 1.0):
         trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
-        trainer.model.blur.photo_gate.changes.fill_(-1)  # type: ignore[union-attr,operator]
+        trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
         trainer.progress.kernel_size = size
         trainer.progress.step = 9
         before = dataclasses.replace(trainer.progress)

@@ -87,29 +87,26 @@ class DynamicBlur(RigidBlur):
         self.register_buffer("_spread", spread, persistent=False)
         self.register_buffer("_rules", quadrature_rules(spread), persistent=False)
 
-    def ranks(self) -> Int[Tensor, "views motions"]:
+    def ranks(self, poses: Float[Tensor, "views motions 3 4"]) -> Int[Tensor, "views motions"]:
         """Rank of each motion, 0 for the origin: the order in which gates open."""
         if self.config.order == "spread":
             return self._spread.expand(len(self.poses), self.rays)
-        with torch.no_grad():
-            return rank_by_size(displacements(self.motions.twists(), self.camera, self.depth))
+        return rank_by_size(displacements(poses.detach(), self.camera, self.depth))
 
-    def extents(self, views: Int[Tensor, " views"]) -> Float[Tensor, "views 3 3"]:
-        """Root mean square displacement of the views' motions at nine points, in pixels."""
-        with torch.no_grad():
-            moved = displacements(self.motions.twists()[views], self.camera, self.depth)
-        x_major = moved.unflatten(2, (3, 3, 2)).square().sum(-1).mean(1).sqrt()
-        return x_major.transpose(1, 2)
+    def extents(self, poses: Float[Tensor, "views motions 3 4"]) -> Float[Tensor, "views 3 3"]:
+        """Root mean square displacement by motions at nine points of a photo, in pixels."""
+        moved = displacements(poses.detach(), self.camera, self.depth)
+        return moved.square().mean(1).sqrt().unflatten(1, (3, 3)).transpose(1, 2)
 
     def sized_weights(
-        self, base: Float[Tensor, "views motions"]
+        self, base: Float[Tensor, "views motions"], rank: Int[Tensor, "views motions"]
     ) -> Float[Tensor, "views sizes motions"]:
         """Kernel weights at every size from 1; closed motions count nothing."""
         if not self.config.renormalise:
-            return cut_off_weights(base, self.ranks())
+            return cut_off_weights(base, rank)
         if self.config.order == "spread":
             return quadrature_weights(base, self._rules)
-        return renormalised_weights(base, self.ranks())
+        return renormalised_weights(base, rank)
 
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         """The first pixels of a step that teaches the mask, as `explored` counts, have all rays.
@@ -131,7 +128,7 @@ class DynamicBlur(RigidBlur):
         self, pixels: Pixels, opening: Opening, nest: Nest, phase: Phase
     ) -> Kernel:
         """All rays, at the weights of all open gates; the photo's gradient reaches the CNN."""
-        size = self._fresh_sizes(pixels)
+        size = self._fresh_sizes(pixels, nest.poses)
         gates = limited_gates(size, pixels.view, opening, self.rays)
         weights = mixed_weights(1.0 + (gates - gates.detach()), pixels.view, nest.sized)
         rendered = torch.ones_like(weights, dtype=torch.bool)
@@ -141,7 +138,8 @@ class DynamicBlur(RigidBlur):
 
     def _nest(self) -> Nest:
         poses, base = self._view_kernels()
-        return Nest(self.ranks(), self.sized_weights(base), poses, self.config.renormalise)
+        rank = self.ranks(poses)
+        return Nest(rank, self.sized_weights(base, rank), poses, self.config.renormalise)
 
     def _opening(self, phase: Phase) -> Opening:
         """What sizes count for: nothing at first, then the first size or one, then themselves."""
@@ -158,10 +156,13 @@ class DynamicBlur(RigidBlur):
         has_kernel = self.photo_gate.open | (not phase.mask_open)
         return torch.where(has_kernel, most, 1)
 
-    def _fresh_sizes(self, pixels: Pixels) -> Float[Tensor, " pixels"]:
+    def _fresh_sizes(
+        self, pixels: Pixels, poses: Float[Tensor, "views motions 3 4"]
+    ) -> Float[Tensor, " pixels"]:
         """Kernel sizes as the CNN now has them; its maps are kept."""
         learning = pixels.view.unique()
-        maps = self.mask(learning, self.motions.embedding[learning], self.extents(learning))
+        extents = self.extents(poses[learning])
+        maps = self.mask(learning, self.motions.embedding[learning], extents)
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)
@@ -174,7 +175,8 @@ class DynamicBlur(RigidBlur):
         if not phase.kernel_open:
             return super().costs(phase)
         opening = self._opening(phase)
-        sizes = opening.sizes(self.sizes).clamp(min=1.0)
+        some = self.sizes[:, ::4, ::4]  # enough for a mean, which every step asks for
+        sizes = opening.sizes(some).clamp(min=1.0)
         return sizes.minimum(opening.most[:, None, None]).mean((1, 2))
 
     def own_loss(
@@ -221,7 +223,7 @@ class DynamicBlur(RigidBlur):
             sizes = bilinear(self.sizes, views, centres, self.camera)
             sizes = sizes.clamp(min=1.0).minimum(self._most_rays(TRAINED)[view])
             sizes = sizes.view(self.camera.height, self.camera.width)
-            return (self.ranks()[view][:, None, None] < sizes - 0.5).float()
+            return (self.ranks(self.motion_poses())[view][:, None, None] < sizes - 0.5).float()
 
 
 def changes(

@@ -57,14 +57,6 @@ class ThinLens(nn.Module):
         """Where rays pass the lens of each view."""
         return Aperture(self.disc, self.radius(), self.focus_disparity())
 
-    def twists(self) -> Float[Tensor, "views motions 6"]:
-        """The rigid motions that come nearest: a shift, and a turn towards the point in focus."""
-        shift = self.radius()[:, None, None] * self.disc
-        turn = shift * self.focus_disparity()[:, None, None]
-        still = torch.zeros_like(shift[..., :1])
-        x, y = turn.unbind(-1)
-        return torch.cat([torch.stack([-y, x], dim=-1), still, shift, still], dim=-1)
-
 
 class LensMotions(Motions):
     """A still camera with a lens.
@@ -89,9 +81,6 @@ class LensMotions(Motions):
     def aperture(self) -> Aperture:
         return self.lens.opened()
 
-    def twists(self) -> Float[Tensor, "views motions 6"]:
-        return self.lens.twists()
-
 
 class ShakenLens(RigidMotions):
     """A camera with a lens that moves along a path: every motion has its point of the aperture.
@@ -107,9 +96,6 @@ class ShakenLens(RigidMotions):
 
     def aperture(self) -> Aperture:
         return self.lens.opened()
-
-    def twists(self) -> Float[Tensor, "views motions 6"]:
-        return super().twists() + self.lens.twists()
 
 
 def even_disc(points: int) -> Float[Tensor, "points 2"]:

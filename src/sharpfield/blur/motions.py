@@ -67,7 +67,7 @@ class Motions(nn.Module, ABC):
         code: Float[Tensor, "views code"],
         weights: Float[Tensor, "views motions_and_origin"],
     ) -> Float[Tensor, "views motions 6"]:
-        """Twists of the camera itself, whatever lens is on it."""
+        """Camera-frame twists of motions 1..M, whatever lens is on it: radians, scene units."""
 
     def aperture(self) -> Aperture | None:
         """The lens that the camera carries; None: a pinhole."""
@@ -80,11 +80,6 @@ class Motions(nn.Module, ABC):
     def weights(self) -> Float[Tensor, "views motions_and_origin"]:
         """Base kernel weights, positive and summing to one."""
         return self._weights(self.code())
-
-    def twists(self) -> Float[Tensor, "views motions 6"]:
-        """Camera-frame twists of motions 1..M: radians, scene units."""
-        code = self.code()
-        return self.path(code, self._weights(code))
 
     def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
         """The poses around which the motions lie: the given ones, or what was learned of them.
@@ -178,15 +173,18 @@ def bernstein(motions: int, points: int) -> Float[Tensor, "motions points"]:
 
 
 def displacements(
-    twists: Float[Tensor, "views motions 6"], camera: Camera, depth: float
-) -> Float[Tensor, "views motions coordinates"]:
-    """Image displacements of each motion in pixels, at nine points of the photo at ``depth``."""
-    x = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.width
-    y = torch.tensor([0.0, 0.5, 1.0], device=twists.device) * camera.height
-    points = camera_directions(torch.cartesian_prod(x, y), camera) * depth
-    motion = exponential(twists)[:, :, None]
-    rotation, translation = motion[..., :3], motion[..., 3]
-    seen = (rotation.transpose(-1, -2) @ (points - translation)[..., None])[..., 0]
-    slope = seen[..., :2] / seen[..., 2:] - points[:, :2] / points[:, 2:]
-    focal = slope.new_tensor([camera.focal_x, camera.focal_y])
-    return (slope * focal).flatten(2)
+    poses: Float[Tensor, "views motions_and_origin 3 4"], camera: Camera, depth: float
+) -> Float[Tensor, "views motions points"]:
+    """How far each motion moves the image at nine points of the photo, in pixels.
+
+    That is, from the point to where the unmoved camera sees what the motion has there at ``depth``.
+    The points go down the columns of the photo.
+    """
+    x = torch.tensor([0.0, 0.5, 1.0], device=poses.device) * camera.width
+    y = torch.tensor([0.0, 0.5, 1.0], device=poses.device) * camera.height
+    directions = camera_directions(torch.cartesian_prod(x, y), camera)
+    origin, moved = poses[:, :1], poses[:, 1:]
+    points = depth * moved[..., :3] @ directions.T + moved[..., 3:] - origin[..., 3:]
+    seen = origin[..., :3].transpose(-1, -2) @ points
+    slope = seen[..., :2, :] / -seen[..., 2:, :] - directions.T[:2]
+    return (slope * slope.new_tensor([[camera.focal_x], [camera.focal_y]])).norm(dim=-2)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def rank_by_size(moved: Float[Tensor, "views motions coordinates"]) -> Int[Tensor, "views ranks"]:
+def rank_by_size(moved: Float[Tensor, "views motions points"]) -> Int[Tensor, "views ranks"]:
     """Ranks from small to large displacement; rank 0 is the origin, which stands in front."""
     size = F.pad(moved.square().mean(-1), (1, 0), value=-1.0)
     return size.argsort(dim=1, stable=True).argsort(dim=1)

@@ -10,7 +10,7 @@ SHARPEST = 0.2
 """Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
 
 IDLE = 0.9
-IDLE_PAUSE = 4
+IDLE_PAUSE = 8
 """A mask that keeps more than this share of the rays it may close is taught so many times less."""
 
 FIRST_SHARE = 0.1
