@@ -162,7 +162,8 @@ def force_size(model: DynamicBlur, size: float) -> None:
 
 def path_of(motions: Motions) -> Tensor:
     """The twists of its views: (views, motions, 6)."""
-    return motions.path(motions.code(), motions.weights())
+    code = motions.code()
+    return motions.path(code, motions.weights(code))
 
 
 def pixels_moved(poses: Tensor) -> Tensor:

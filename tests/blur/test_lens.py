@@ -80,7 +80,7 @@ def test_the_picture_moves_as_far_as_the_circle_of_confusion_says() -> None:
     poses = aperture(radius=1e-3).kernels(given_poses()).poses
     moved = displacements(poses, CAMERA, DEPTH)[0, :, 4]
     lens_moves = 1e-3 * abs(1 / DEPTH - 1 / FOCUS) * even_disc(MOTIONS) * CAMERA.focal_x
-    torch.testing.assert_close(moved, lens_moves.norm(dim=1), rtol=2e-3, atol=1e-4)
+    torch.testing.assert_close(moved, lens_moves.norm(dim=1), rtol=2e-3, atol=1e-6)
 
 
 class TestShakenLens:

@@ -46,7 +46,8 @@ class TestCorrect:
         assert 0.6 * start < moved.square().mean().sqrt() < 1.5 * start
 
     def test_starts_with_equal_weights(self) -> None:
-        weights = network_motions().weights()
+        motions = network_motions()
+        weights = motions.weights(motions.code())
         torch.testing.assert_close(weights, torch.full((VIEWS, MOTIONS + 1), 1 / (MOTIONS + 1)))
 
     @pytest.mark.parametrize("stirred", [False, True])
@@ -54,7 +55,7 @@ class TestCorrect:
         motions = network_motions()
         if stirred:
             stir(motions)
-        twists, weights = path_of(motions), motions.weights()[:, 1:]
+        twists, weights = path_of(motions), motions.weights(motions.code())[:, 1:]
         mean = (weights[..., None] * twists).sum(1)
         torch.testing.assert_close(mean, torch.zeros(VIEWS, 6), rtol=0, atol=1e-6)
         assert twists.abs().amax(dim=(1, 2)).min() > 1e-4
@@ -134,7 +135,7 @@ class TestBoth:
         bias = torch.full((MOTIONS + 1,), logit)
         bias[0] -= 50.0
         last_layer(motions.weight_head).bias.data.copy_(bias)
-        weights = motions.weights()
+        weights = motions.weights(motions.code())
         assert (weights > 0).all()
         torch.testing.assert_close(weights.sum(1), torch.ones(VIEWS))
         weights[:, 0].sum().backward()
@@ -145,7 +146,7 @@ class TestBoth:
         stir(motions)
         sigmoid = motions.weight_head(motions.code()).sigmoid()
         expected = sigmoid / sigmoid.sum(1, keepdim=True)
-        torch.testing.assert_close(motions.weights(), expected, rtol=0, atol=2e-4)
+        torch.testing.assert_close(motions.weights(motions.code()), expected, rtol=0, atol=2e-4)
 
     def test_every_parameter_learns(self, fidelity: FidelityName) -> None:
         motions = network_motions(fidelity=fidelity)

@@ -305,7 +305,7 @@ def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
     pixels = []
     for size in (5.0, 1.0):
         trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
-        trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
+        trainer.model.blur.photo_gate.changes.fill_(-1)  # type: ignore[union-attr,operator]
         trainer.progress.kernel_size = size
         trainer.progress.step = 9
         before = dataclasses.replace(trainer.progress)

@@ -54,10 +54,10 @@ class Motions(nn.Module, ABC):
         self.refine = config.refine
         self.correction = nn.Parameter(torch.zeros(views, 6)) if config.refine > 0 else None
 
-    def _weights(
+    def weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
-        """All alike, where a subclass learns no others."""
+        """Base kernel weights, positive and summing to one; all alike, unless a subclass learns."""
         rays = self.motions + 1
         return code.new_full((len(code), rays), 1.0 / rays)
 
@@ -77,10 +77,6 @@ class Motions(nn.Module, ABC):
         """What the network makes of a view's embedding; ``code_width`` wide."""
         return self.encoder(self.embedding)
 
-    def weights(self) -> Float[Tensor, "views motions_and_origin"]:
-        """Base kernel weights, positive and summing to one."""
-        return self._weights(self.code())
-
     def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
         """The poses around which the motions lie: the given ones, or what was learned of them.
 
@@ -94,7 +90,7 @@ class Motions(nn.Module, ABC):
     def kernels(self, given: Float[Tensor, "views 3 4"]) -> ViewKernels:
         """Poses and base weights at once, around the ``given`` poses."""
         code = self.code()
-        weights = self._weights(code)
+        weights = self.weights(code)
         path = self.path(code, weights)
         return ViewKernels(shaken_poses(self.centres(given), path, self.aperture()), weights)
 
@@ -134,11 +130,11 @@ class RigidMotions(Motions):
         for zero in (self.weight_head.weight, self.weight_head.bias, self.path_head.bias):
             nn.init.zeros_(zero)
 
-    def _weights(
+    def weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
         if self.even_weights:
-            return super()._weights(code)
+            return super().weights(code)
         weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 

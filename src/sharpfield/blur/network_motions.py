@@ -79,12 +79,12 @@ class NetworkMotions(Motions):
             bound = 1e-5 * 6.0 / (last.in_features + last.out_features)
             nn.init.uniform_(last.weight, -bound, bound)
 
-    def _weights(
+    def weights(
         self, code: Float[Tensor, "views code"]
     ) -> Float[Tensor, "views motions_and_origin"]:
         """``sigmoid / sum(sigmoid)``, as a softmax that no logits can turn into 0 / 0."""
         if self.even_weights:
-            return super()._weights(code)
+            return super().weights(code)
         weights = F.softmax(F.logsigmoid(self.weight_head(code)), dim=1) + SMALLEST_WEIGHT
         return weights / weights.sum(1, keepdim=True)
 

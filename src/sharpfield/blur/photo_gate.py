@@ -22,14 +22,18 @@ class PhotoGate(nn.Module):
     changes: Float[Tensor, " views"]
     """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
 
-    open: Bool[Tensor, " views"]
-    """Photos that need a kernel, or of which nothing is known."""
-
     def __init__(self, views: int, share: float, tolerance: float) -> None:
         super().__init__()
         self.share, self.tolerance = share, tolerance
         self.register_buffer("changes", torch.full((views,), -1.0))
-        self.register_buffer("open", torch.ones(views, dtype=torch.bool))
+
+    @property
+    def open(self) -> Bool[Tensor, " views"]:
+        """Photos that need a kernel, or of which nothing is known."""
+        known = self.changes >= 0
+        change_of = self.changes.clamp(min=0.0).sqrt()
+        usual = change_of.sum() / known.sum().clamp(min=1)
+        return ~known | (change_of > (self.share * usual).clamp(min=self.tolerance))
 
     def follow(self, view: Int[Tensor, " pixels"], change: Float[Tensor, " pixels"]) -> None:
         """Take in the squared changes of pixels that were rendered with their whole kernels."""
@@ -37,10 +41,6 @@ class PhotoGate(nn.Module):
         known = self.changes >= 0
         followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
         self.changes = torch.where(seen, followed, self.changes)
-        known = self.changes >= 0
-        change_of = self.changes.clamp(min=0.0).sqrt()
-        usual = change_of.sum() / known.sum().clamp(min=1)
-        self.open = ~known | (change_of > (self.share * usual).clamp(min=self.tolerance))
 
 
 def mean_per_view(
