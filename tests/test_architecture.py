@@ -17,7 +17,7 @@ LEVELS = (
     {"files", "progress"},
     {"settings"},
     {"config"},
-    {"presets"},
+    {"presets", "sizes"},
     {"geometry"},
     {"scene", "ops"},
     {"fields"},

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import yaml
 
+from sharpfield.config import Config
 from sharpfield.errors import InputError
-from sharpfield.settings import Setting, describe, from_dict, to_dict, with_overrides
+from sharpfield.presets import PRESETS, preset
+from sharpfield.settings import Range, Setting, describe, from_dict, to_dict, with_overrides
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Blur:
 class Tree:
     name: str
     """What to call it."""
-    rate: float = 1e-2
+    rate: Annotated[float, Range(above=0.0, at_most=1.0)] = 1e-2
     budget: float | None = None
     levels: tuple[int, ...] = (1, 2)
     fast: bool = False
@@ -48,6 +51,24 @@ TREE = Tree("toy", rate=1e-5, budget=2.5, levels=(3,), blur=Blur("rigid", 9, Mas
 def test_a_file_gives_back_the_tree(tree: Tree) -> None:
     text = yaml.safe_dump(to_dict(tree), sort_keys=False)
     assert from_dict(Tree, yaml.safe_load(text)) == tree
+
+
+@pytest.mark.parametrize("value", ["0", "-0.5", "1.01"])
+def test_numbers_keep_to_their_range(value: str) -> None:
+    said = f"setting rate: {float(value)} is out of range; give above 0 and at most 1"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        with_overrides(TREE, [f"rate={value}"])
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        from_dict(Tree, {"name": "toy", "rate": float(value)})
+    assert with_overrides(TREE, ["rate=1"]).rate == 1.0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_all_numbers_of_a_run_have_a_range_and_presets_keep_to_them(name: str) -> None:
+    for setting in describe(Config):
+        assert setting.type not in ("int", "float"), setting.key
+    config = preset(name)
+    assert from_dict(Config, to_dict(config)) == config
 
 
 def test_absent_keys_take_their_defaults() -> None:
@@ -142,7 +163,7 @@ def test_wrong_overrides_are_named(assignment: str, message: str) -> None:
 def test_describe_lists_every_leaf_with_its_text() -> None:
     assert describe(Tree) == (
         Setting("name", "str", dataclasses.MISSING, "What to call it."),
-        Setting("rate", "float", 1e-2, ""),
+        Setting("rate", "float, above 0 and at most 1", 1e-2, ""),
         Setting("budget", "float | None", None, ""),
         Setting("levels", "tuple[int, ...]", (1, 2), ""),
         Setting("fast", "bool", False, ""),

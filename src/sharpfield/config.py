@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from sharpfield.settings import Range
 
 ActivationName = Literal["none", "relu", "sigmoid", "sigmoid1", "exp", "softplus"]
 BlurName = Literal["none", "sparse", "rigid", "dynamic"]
@@ -14,22 +16,31 @@ MotionsName = Literal["path", "network", "lens", "path+lens"]
 OrderName = Literal["spread", "size"]
 ToneName = Literal["none", "gamma", "learn"]
 
+Count = Annotated[int, Range(at_least=1)]
+Several = Annotated[int, Range(at_least=2)]
+CountOrZero = Annotated[int, Range(at_least=0)]
+Amount = Annotated[float, Range(at_least=0.0)]
+Positive = Annotated[float, Range(above=0.0)]
+Share = Annotated[float, Range(at_least=0.0, at_most=1.0)]
+SomeShare = Annotated[float, Range(above=0.0, at_most=1.0)]
+
 
 @dataclass(frozen=True)
 class HashGridConfig:
     """The field ``hashgrid``."""
 
-    levels: int = 8
-    """Resolution levels, 1 or more. Time per sample is proportional to it."""
-    log2_entries: int = 17
-    """Table rows per level as a power of two, 10-24. Memory: 8 bytes x 4 (Adam) x rows x levels."""
-    coarsest: int = 16
+    levels: Count = 8
+    """Resolution levels. Time per sample is proportional to it."""
+    log2_entries: Annotated[int, Range(at_least=0, at_most=24)] = 0
+    """Table rows per level as a power of two; 0: 17 to 20, by the finest level. Memory: 8 bytes x
+    4 (Adam) x rows x levels."""
+    coarsest: Several = 16
     """Cells per axis of the coarsest level."""
-    finest: int = 0
+    finest: CountOrZero = 0
     """Cells across of the finest level; 0: 1.6 times the photo's width, to resolve its pixels."""
-    depth_ratio: float = 0.5
-    """Cells in depth per cell across, in (0, 1]: disparity varies more slowly than the picture."""
-    hidden: int = 64
+    depth_ratio: SomeShare = 0.5
+    """Cells in depth per cell across: disparity varies more slowly than the picture."""
+    hidden: Count = 64
     """Width of both heads."""
 
 
@@ -37,17 +48,17 @@ class HashGridConfig:
 class MlpConfig:
     """The field ``mlp``: NeRF's coarse and fine networks."""
 
-    depth: int = 8
+    depth: Count = 8
     """Hidden layers of the coarse network; after the fifth, the input joins again."""
-    width: int = 256
+    width: Several = 256
     """Width of the coarse network. Time and memory are proportional to it."""
-    fine_depth: int = 8
+    fine_depth: Count = 8
     """Hidden layers of the fine network."""
-    fine_width: int = 256
+    fine_width: Several = 256
     """Width of the fine network."""
-    position_octaves: int = 10
+    position_octaves: CountOrZero = 10
     """Frequencies of the positional encoding; 0: bare positions."""
-    direction_octaves: int = 4
+    direction_octaves: CountOrZero = 4
     """Frequencies of the encoding of view directions; 0: bare directions."""
     view_directions: bool = True
     """Whether colours depend on the direction of view."""
@@ -61,32 +72,33 @@ class MlpConfig:
 class RenderConfig:
     """Sampling along rays with the field ``hashgrid``, and pictures with any field."""
 
-    steps: int = 64
-    """Sample places per ray, 2 or more; empty ones are skipped. Time grows with it."""
-    grid: int = 96
-    """Cells of the occupancy grid across; half as many in depth."""
-    picture_rays: int = 16384
-    """Rays rendered at once for a picture, 1 or more: bounds its memory."""
+    steps: CountOrZero = 0
+    """Sample places per ray; empty ones are skipped. 0: 64 to 256, one for three pixels of the
+    photo's width. Time grows with it."""
+    grid: CountOrZero = 0
+    """Cells of the occupancy grid across; half as many in depth. 0: 96 to 192, like ``steps``."""
+    picture_rays: Count = 16384
+    """Rays rendered at once for a picture: bounds its memory."""
 
 
 @dataclass(frozen=True)
 class HierarchicalConfig:
     """Sampling along rays with the field ``mlp``: coarse places, then fine ones where it counts."""
 
-    coarse: int = 64
-    """Stratified samples per ray, 2 or more, for the coarse network."""
-    fine: int = 64
+    coarse: Several = 64
+    """Stratified samples per ray for the coarse network."""
+    fine: CountOrZero = 64
     """Further samples where the coarse network saw something; 0: the coarse network alone."""
-    jitter: float = 1.0
+    jitter: Share = 1.0
     """Share of its stratum within which a training sample moves; 0: samples in fixed places."""
-    density_noise: float = 0.0
+    density_noise: Amount = 0.0
     """Standard deviation of the noise on the raw density in training, against floaters."""
-    near_cut: int = 0
+    near_cut: Annotated[int, Range(at_least=0, at_most=128)] = 0
     """In pictures, density is removed up to this many 128ths of the way; cuts off floaters."""
     even_disparity: bool = False
     """Samples evenly in disparity instead of depth; counts without NDC only."""
-    points_at_once: int = 65536
-    """Samples per evaluation of a network, 1 or more: bounds temporary memory."""
+    points_at_once: Count = 65536
+    """Samples per evaluation of a network: bounds temporary memory."""
 
 
 @dataclass(frozen=True)
@@ -96,55 +108,57 @@ class BlurConfig:
     model: BlurName = "dynamic"
     """none: plain NeRF. sparse: Deblur-NeRF's points in the image plane. rigid: DP-NeRF's rigid
     kernel. dynamic: rigid, sized per pixel by a CNN."""
-    motions: int = 8
-    """Rigid motions besides the origin ray, 1 or more; with sparse, points besides the first. Time
-    of rigid and of sparse is proportional to it."""
+    motions: Count = 8
+    """Rigid motions besides the origin ray; with sparse, points besides the first. Time of rigid
+    and of sparse is proportional to it."""
     motions_from: MotionsName = "path+lens"
     """path: along a smooth camera path. network: each on its own, as in DP-NeRF. lens: points of
     an aperture, for defocus. path+lens: along a path, each through a point of the aperture."""
     origin: bool = True
     """Whether the unmoved ray is part of a rigid kernel; it always is of a dynamic one."""
-    embedding: int = 64
+    embedding: Count = 64
     """Width of the code that describes a view."""
-    path_points: int = 5
-    """Control points of the smooth camera path that the motions start from, 2 or more."""
-    freedom: float = 0.3
+    path_points: Several = 5
+    """Control points of the smooth camera path that the motions start from."""
+    freedom: Amount = 0.3
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
-    refine: float = 0.0
+    refine: Amount = 0.0
     """How easily the given poses of blurred and sharp photos are corrected, relative to motions;
     0: never."""
     even_weights: bool = False
     """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
-    start_pixels: float = 1.0
+    start_pixels: Amount = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
-    motions_every: int = 2
-    """Once found (``train.settle``), motions and weights learn at every n-th step, 1 or more."""
+    motions_every: Count = 2
+    """Once found (``train.settle``), motions and weights learn at every n-th step."""
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
-    first_size: int = 4
-    """Kernel size, 1 or more rays, while the motions are found; the most while gates are soft."""
+    first_size: Count = 4
+    """Kernel size, in rays, while the motions are found; the most while gates are soft."""
     mask: MaskName = "network"
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
-    mask_tolerance: float = 0.004
+    mask_tolerance: Amount = 0.004
     """Rays are closed while that changes the pixel by less than this, in display colours."""
-    photo_share: float = 0.3
+    photo_share: Share = 0.3
     """Photos that their whole kernels change by less than this share of what kernels change photos
     in the mean over all of them take one ray per pixel."""
-    photo_tolerance: float = 0.006
+    photo_tolerance: Amount = 0.006
     """So do photos that change by less than this, root mean square in display colours."""
-    sharp_tolerance: float = 0.005
+    sharp_tolerance: Amount = 0.005
     """Once gates are hard (``train.harden``), so does a pixel that changes by less than this."""
-    mask_channels: int = 16
+    mask_channels: Count = 16
     """Width of the Mask CNN."""
-    mask_every: int = 4
-    """The Mask CNN learns at every n-th step, 1 or more, until gates are hard."""
-    mask_every_hard: int = 12
+    mask_reach: Count = 2
+    """Dilation of its last layer: around each pixel it sees 18 + 8 times as many pixels across."""
+    mask_every: Count = 4
+    """The Mask CNN learns at every n-th step until gates are hard."""
+    mask_every_hard: Count = 12
     """From then on it learns at every n-th step, 1 or more."""
-    mask_views: int = 2
+    mask_views: Count = 2
     """Views that a mask step looks at."""
-    mask_exploration: float = 0.1
+    mask_exploration: SomeShare = 0.1
     """Share of a mask step's pixels that render all rays, so that closed rays can open again."""
 
     def most_rays(self, hard: bool) -> int:
@@ -157,26 +171,26 @@ class BlurConfig:
 class RigidNetworkConfig:
     """DP-NeRF's network from a view's code to its motions (``blur.motions_from`` network).
 
-    A depth counts the hidden layers of a part, 0 or more; its width is that of those layers.
+    A depth counts the hidden layers of a part; its width is that of those layers.
     """
 
-    encoder_depth: int = 4
-    """Layers that all heads share, 1 or more."""
-    encoder_width: int = 64
+    encoder_depth: Count = 4
+    """Layers that all heads share."""
+    encoder_width: Count = 64
     """Width of those layers."""
-    rotation_depth: int = 1
+    rotation_depth: CountOrZero = 1
     """Layers of the head for rotations."""
-    rotation_width: int = 32
+    rotation_width: Count = 32
     """Width of those layers."""
-    translation_depth: int = 1
+    translation_depth: CountOrZero = 1
     """Layers of the head for translations."""
-    translation_width: int = 32
+    translation_width: Count = 32
     """Width of those layers."""
-    weight_depth: int = 1
+    weight_depth: CountOrZero = 1
     """Layers of the head for kernel weights."""
-    weight_width: int = 32
+    weight_width: Count = 32
     """Width of those layers."""
-    window: float = 0.1
+    window: Positive = 0.1
     """Radians, and scene units, per unit of a head's output."""
 
 
@@ -187,23 +201,23 @@ class SparseConfig:
     Of ``blur``, it heeds ``motions`` alone; the published kernel has 4.
     """
 
-    window: float = 10.0
-    """A view's canonical points lie within this many pixels of the pixel, above 0."""
-    jitter: float = 0.15
+    window: Positive = 10.0
+    """A view's canonical points lie within this many pixels of the pixel."""
+    jitter: Amount = 0.15
     """Standard deviation, in pixels, of the noise on the canonical points in training."""
-    embedding: int = 32
+    embedding: CountOrZero = 32
     """Width of the code that describes a view, 0 at the start."""
-    point_octaves: int = 2
+    point_octaves: CountOrZero = 2
     """Frequencies of the encoding of canonical points; 0: bare points."""
-    pixel_octaves: int = 2
+    pixel_octaves: CountOrZero = 2
     """Frequencies of the encoding of the pixel's place in the photo; 0: the bare place."""
-    depth: int = 4
-    """Hidden layers of the network, 1 or more, before one more that sees its input again."""
-    width: int = 64
+    depth: Count = 4
+    """Hidden layers of the network, before one more that sees its input again."""
+    width: Count = 64
     """Width of those layers."""
-    origin_scale: float = 0.01
+    origin_scale: Amount = 0.01
     """Scene units by which a ray's origin moves per unit of the network's output."""
-    alignment: float = 0.1
+    alignment: Amount = 0.1
     """Weight of the loss that holds the first point at the pixel, per pixel of distance."""
 
 
@@ -213,15 +227,15 @@ class AdaptiveConfig:
 
     enabled: bool = False
     """Whether kernel weights are also proposed per pixel, from what its rays meet."""
-    sample_depth: int = 4
-    """Layers that look at a sample's feature, 1 or more."""
-    sample_width: int = 64
+    sample_depth: Count = 4
+    """Layers that look at a sample's feature."""
+    sample_width: Count = 64
     """Width of those layers."""
-    motion_depth: int = 1
-    """Layers after the first that look at a whole ray, 0 or more."""
-    motion_width: int = 32
+    motion_depth: CountOrZero = 1
+    """Layers after the first that look at a whole ray."""
+    motion_width: Count = 32
     """Width of those layers."""
-    direction_octaves: int = 2
+    direction_octaves: CountOrZero = 2
     """Frequencies of the encoding of ray directions."""
     handover: bool = True
     """The loss moves from the view's weights to the proposed ones, from 10 % to 90 %."""
@@ -231,50 +245,50 @@ class AdaptiveConfig:
 class TrainConfig:
     """The training loop."""
 
-    samples: int = 65536
+    samples: Count = 65536
     """Field samples per step, about, whatever the blur model; pixels per step follow from it."""
-    pixels: int = 0
+    pixels: CountOrZero = 0
     """Pixels per step; 0: as many as ``samples`` allow."""
-    textured: float = 0.4
+    textured: Share = 0.4
     """Share of the pixels that are drawn in proportion to the photo's contrast around them."""
-    rays_at_once: int = 0
+    rays_at_once: CountOrZero = 0
     """Kernel rays per part of a step, which bounds its memory; 0: all. Results stay the same,
     but for adaptive weights of ``fidelity`` original, which normalise over a part."""
-    time_budget: float = 0.0
+    time_budget: Amount = 0.0
     """Training seconds; 0: use ``steps``. Set-up, compilation and evaluation are not counted."""
-    ray_budget: int = 0
+    ray_budget: CountOrZero = 0
     """Kernel rays to render in training, when there is no time budget; 0: use ``steps``."""
-    steps: int = 2000
+    steps: Count = 2000
     """Optimiser steps when there is no budget."""
-    warmup: float = 0.05
+    warmup: Share = 0.05
     """Share of training as plain NeRF, before the kernel starts."""
-    settle: float = 0.3
+    settle: Share = 0.3
     """Share of training after which the mask lets sharp photos off with one ray, by soft gates."""
-    harden: float = 0.7
+    harden: Share = 0.7
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
-    table_rate: float = 2e-2
+    table_rate: Amount = 2e-2
     """Adam rate of the hash table."""
-    head_rate: float = 6e-3
+    head_rate: Amount = 6e-3
     """Adam rate of the heads, and of the networks of ``mlp``."""
-    blur_rate: float = 2e-3
+    blur_rate: Amount = 2e-3
     """Adam rate of the motions, weights and a learned tone curve."""
-    lens_rate: float = 3e-2
+    lens_rate: Amount = 3e-2
     """Adam rate of apertures and depths in focus: two numbers per view, no network moves them."""
-    mask_rate: float = 4e-3
+    mask_rate: Amount = 4e-3
     """Adam rate of the Mask CNN."""
-    final_rate: float = 0.4
+    final_rate: SomeShare = 0.4
     """All rates decay exponentially to this share."""
-    average: float = 0.1
+    average: Share = 0.1
     """Share of training, at its end, over which parameters are averaged; 0: the last ones count."""
-    beta2: float = 0.99
-    """Adam's memory of squared gradients, in [0, 1)."""
-    epsilon: float = 1e-15
+    beta2: Annotated[float, Range(at_least=0.0, below=1.0)] = 0.99
+    """Adam's memory of squared gradients."""
+    epsilon: Positive = 1e-15
     """Adam's floor under the root of the squared gradients."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Seeds everything random."""
-    log_every: int = 20
+    log_every: Count = 20
     """Steps between lines of metrics.jsonl."""
-    checkpoint_every: float = 60.0
+    checkpoint_every: Amount = 60.0
     """Seconds between checkpoints."""
 
 
@@ -282,11 +296,11 @@ class TrainConfig:
 class SceneConfig:
     """How the scene folder is read."""
 
-    factor: int = 0
+    factor: CountOrZero = 0
     """Photos come from ``images_<factor>``; 0: the folder with the largest factor."""
-    downscale: int = 1
+    downscale: Count = 1
     """Photos are shrunk by this much further, in memory."""
-    hold: int = 0
+    hold: CountOrZero = 0
     """Every n-th view is held out; 0: the ``hold=<n>`` marker of the folder, or 8."""
     ndc: bool = True
     """Normalised device coordinates, for forward-facing scenes; without them, field mlp only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.sparse import SparseBlur
 from sharpfield.blur.tone import build_tone
-from sharpfield.config import Config, HashGridConfig
+from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.fields.mlp import MlpField
@@ -32,6 +32,7 @@ from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.render.marching import MarchingRenderer
 from sharpfield.render.renderer import RayFeatures, Renderer
 from sharpfield.scene.scene import Scene
+from sharpfield.sizes import sized_for
 
 NEAREST = 0.9
 """Without NDC, rays start at this fraction of the nearest depth."""
@@ -66,10 +67,11 @@ class Model(nn.Module):
         super().__init__()
         check_combination(config)
         self.camera = scene.views[0].camera
+        config = sized_for(config, self.camera.width)
         self.picture_rays = config.render.picture_rays
         train = torch.tensor(scene.train_indices)
         poses = torch.from_numpy(np.stack([view.pose for view in scene.views])).float()[train]
-        self.field = build_field(config, self.camera)
+        self.field = build_field(config)
         self.renderer = build_renderer(config, scene, poses)
         self.ndc = config.scene.ndc
         photos = torch.from_numpy(np.stack([scene.views[i].photo for i in scene.train_indices]))
@@ -184,11 +186,11 @@ def check_combination(config: Config) -> None:
             raise InputError(f"setting {key}: {value} does not go with hashgrid; use --field mlp")
 
 
-def build_field(config: Config, camera: Camera) -> HashGridField | MlpField:
+def build_field(config: Config) -> HashGridField | MlpField:
     """The configured field."""
     if config.field_name == "mlp":
         return MlpField(config.mlp, two=config.hierarchical.fine > 0)
-    return HashGridField(sized_for(config.hashgrid, camera))
+    return HashGridField(config.hashgrid)
 
 
 def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4"]) -> Renderer:
@@ -201,11 +203,6 @@ def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4
     cube = NdcCube.around(camera, poses, scene.near, scene.far)
     grid = config.render.grid
     return MarchingRenderer(cube, (grid, grid, grid // 2), config.render.steps)
-
-
-def sized_for(config: HashGridConfig, camera: Camera) -> HashGridConfig:
-    """The grid with ``finest`` 0 replaced by what the photos' width asks for."""
-    return config if config.finest else replace(config, finest=round(1.6 * camera.width))
 
 
 def build_blur(

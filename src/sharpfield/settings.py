@@ -2,7 +2,8 @@
 
 A configuration class documents each field with a string under it. Fields are ``bool``, ``int``,
 ``float``, ``str``, ``Path``, ``Literal``, ``tuple`` of those, ``| None`` of those, or another
-such dataclass. Errors of the user are ``InputError``; another field type is a ``TypeError``.
+such dataclass; ``Annotated`` with a ``Range``, numbers keep to it. Errors of the user are
+``InputError``; another field type is a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -17,12 +18,30 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON, to_json
 
 ConfigT = TypeVar("ConfigT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers that a field may have, as in ``Annotated[int, Range(at_least=1)]``."""
+
+    at_least: float = -math.inf
+    above: float = -math.inf
+    at_most: float = math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.at_least <= value <= self.at_most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        bounds = dataclasses.asdict(self).items()
+        known = [f"{name} {bound:g}" for name, bound in bounds if math.isfinite(bound)]
+        return " and ".join(known).replace("_", " ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +75,7 @@ def from_dict(cls: type[ConfigT], data: Mapping[str, object], prefix: str = "") 
     key, naming the nearest one, for a missing key without default, and for a value of the wrong
     type.
     """
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     for name in data:
         if name not in fields:
@@ -102,7 +121,7 @@ def describe(cls: type) -> tuple[Setting, ...]:
 
 
 def _describe(cls: type, prefix: str, instance: object) -> Iterator[Setting]:
-    hints, docs = typing.get_type_hints(cls), _docs(cls)
+    hints, docs = typing.get_type_hints(cls, include_extras=True), _docs(cls)
     for field in dataclasses.fields(cls):
         default = getattr(instance, field.name) if instance is not None else _default(field)
         inner = _section(hints[field.name])
@@ -133,7 +152,7 @@ def _docs(cls: type) -> dict[str, str]:
 
 
 def _leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, hint in typing.get_type_hints(cls).items():
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
         inner = _section(hint)
         if inner is None:
             yield f"{prefix}{name}", hint
@@ -143,6 +162,13 @@ def _leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _convert(hint: Any, value: object, key: str) -> Any:
     """``value`` of a file as the type of its field, or ``InputError``."""
+    if typing.get_origin(hint) is Annotated:
+        kind, *ranges = typing.get_args(hint)
+        number = _convert(kind, value, key)
+        for allowed in ranges:
+            if number not in allowed:
+                raise InputError(f"setting {key}: {number} is out of range; give {allowed}")
+        return number
     if _is_optional(hint):
         return None if value is None else _convert(_without_none(hint), value, key)
     if dataclasses.is_dataclass(hint):
@@ -177,7 +203,9 @@ def _parse(hint: Any, text: str, key: str) -> Any:
     if _is_optional(hint):
         return None if text.lower() == "none" else _parse(_without_none(hint), text, key)
     value: object = text
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is Annotated:
+        value = _number(typing.get_args(hint)[0], text)
+    elif typing.get_origin(hint) is tuple:
         parts = [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
         items = _item_hints(hint, len(parts))
         if items is not None:
@@ -254,4 +282,7 @@ def _spell(hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         items = ("..." if item is Ellipsis else _spell(item) for item in hint.__args__)
         return f"tuple[{', '.join(items)}]"
+    if typing.get_origin(hint) is Annotated:
+        kind, *ranges = typing.get_args(hint)
+        return ", ".join([_spell(kind), *map(str, ranges)])
     return str(getattr(hint, "__name__", hint))

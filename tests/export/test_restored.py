@@ -32,14 +32,17 @@ def test_the_rendering_alone(make_run: RunMaker) -> None:
         assert (np.abs(255 - image.astype(int) - negative) <= 1).all()
 
 
-def test_renders_at_hand_are_used(make_run: RunMaker) -> None:
+def test_a_photo_is_made_once(make_run: RunMaker) -> None:
     run = make_run()
     mark = np.full((31, 40, 3), 9, dtype=np.uint8)
+    known = {"photo1.png": mark}
     calls: list[tuple[int, int]] = []
-    paths = restore(run, {"photo1.png": mark}, lambda done, total: calls.append((done, total)))
-    np.testing.assert_array_equal(np.asarray(Image.open(paths[1])), mark)
-    assert (np.asarray(Image.open(paths[0])) != 9).any()
+    paths = restore(run, known, lambda done, total: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
+    for path in paths:
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), known[path.name])
+    assert known["photo1.png"] is mark
+    assert (known["photo0.png"] != 9).any()
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ class DynamicBlur(RigidBlur):
         self.first = config.most_rays(hard=False)
         self.mask: MaskNetwork | ViewSizes
         if config.mask == "network":
-            self.mask = MaskNetwork(photos, config.embedding, config.mask_channels, self.rays)
+            channels, reach = config.mask_channels, config.mask_reach
+            self.mask = MaskNetwork(photos, config.embedding, channels, reach, self.rays)
         else:
             self.mask = ViewSizes(len(poses), self.rays)
         with torch.no_grad():

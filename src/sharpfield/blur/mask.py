@@ -32,6 +32,7 @@ class MaskNetwork(nn.Module):
         photos: Float[Tensor, "views height width 3"],
         embedding: int,
         channels: int,
+        reach: int,
         rays: int,
     ) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class MaskNetwork(nn.Module):
         self.register_buffer("evidence", blur_evidence(photos), persistent=False)
         self.look = nn.Conv2d(EVIDENCE_CHANNELS + 2, channels, 5, stride=2, padding=2)
         self.near = nn.Conv2d(channels, channels, 3, padding=1)
-        self.wide = nn.Conv2d(channels, channels, 3, padding=2, dilation=2)
+        self.wide = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
         self.modulate = nn.Linear(embedding, 2 * channels)
         self.head = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.head.weight)

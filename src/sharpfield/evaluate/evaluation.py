@@ -25,6 +25,9 @@ from sharpfield.scene.scene import View
 
 _METRICS = ("psnr", "ssim", "lpips", "flip")
 
+RestoredPhotos = dict[str, UInt8[np.ndarray, "height width 3"]]
+"""Training photos as they are given back, by name, as far as they were made: it takes a while."""
+
 
 @dataclass(frozen=True)
 class ViewScores:
@@ -61,8 +64,8 @@ class Evaluation:
     ``mean`` is None per metric when no view has it. ``restored`` is empty without a truth and
     ``kernel_size`` None without a blur model. ``renders`` are the sharp renders made on the way
     (held-out views; with a truth also training views) by photo name, and ``restored_photos`` the
-    training photos restored there, for reuse. ``notes`` are one-line remarks about what was left
-    out.
+    training photos restored so far; others join them. ``notes`` are one-line remarks about what
+    was left out.
     """
 
     protocol: Protocol
@@ -79,7 +82,7 @@ class Evaluation:
     machine: str
     notes: tuple[str, ...]
     renders: Mapping[str, UInt8[np.ndarray, "height width 3"]]
-    restored_photos: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+    restored_photos: RestoredPhotos
 
     @property
     def restored_mean(self) -> RestoredScore | None:
@@ -139,7 +142,7 @@ def evaluate(
         index for index in scene.train_indices if scene.views[index].name in truth
     )
     views, restored, images = [], [], dict(renders or {})
-    photos: dict[str, UInt8[np.ndarray, "height width 3"]] = {}
+    photos: RestoredPhotos = {}
     for done, index in enumerate(indices, start=1):
         view = scene.views[index]
         if view.name not in images:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from sharpfield.evaluate.evaluation import RestoredPhotos
 from sharpfield.evaluate.images import image_file_name, to_8bit, write_image
 from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
@@ -15,7 +15,7 @@ from sharpfield.run import Run
 
 def restore(
     run: Run,
-    at_hand: Mapping[str, UInt8[np.ndarray, "height width 3"]] | None = None,
+    known: RestoredPhotos | None = None,
     progress: OnProgress = ignore,
     rendered: bool = False,
 ) -> list[Path]:
@@ -24,9 +24,8 @@ def restore(
     Or, if ``rendered``, as the field alone does: without noise, and without detail that it lacks.
 
     The files have the names and the size (as trained, after ``--downscale``) of the photos; a
-    format that cannot be written becomes PNG. ``at_hand`` are photos restored before, by name,
-    such as ``Evaluation.restored_photos``. ``progress`` gets (done, total). Raises ``InputError``
-    when a file cannot be written.
+    format that cannot be written becomes PNG. ``known``: see ``restored_photo``. ``progress`` gets
+    (done, total). Raises ``InputError`` when a file cannot be written.
     """
     indices = run.scene.train_indices
     paths = []
@@ -35,7 +34,7 @@ def restore(
         if rendered:
             image = to_8bit(run.render_view(index).colour)
         else:
-            image = restored_photo(run, index, at_hand or {})
+            image = restored_photo(run, index, {} if known is None else known)
         write_image(path, image)
         paths.append(path)
         progress(done, len(indices))
@@ -43,10 +42,10 @@ def restore(
 
 
 def restored_photo(
-    run: Run, index: int, at_hand: Mapping[str, UInt8[np.ndarray, "height width 3"]]
+    run: Run, index: int, known: RestoredPhotos
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A training photo, sharp; those ``at_hand``, by name, are not made again."""
-    image = at_hand.get(run.scene.views[index].name)
-    if image is None:
-        image = to_8bit(run.restore_view(index, run.render_view(index).colour))
-    return image
+    """A training photo, sharp. It is made once only: ``known`` has, and takes, what is made."""
+    name = run.scene.views[index].name
+    if name not in known:
+        known[name] = to_8bit(run.restore_view(index, run.render_view(index).colour))
+    return known[name]

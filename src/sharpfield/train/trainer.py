@@ -17,6 +17,7 @@ from sharpfield.config import Config
 from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
+from sharpfield.sizes import sized_for
 from sharpfield.train.averaging import ParameterMean
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
 from sharpfield.train.distributed import ALONE, Group
@@ -59,6 +60,7 @@ class Trainer:
     def __init__(
         self, scene: Scene, config: Config, device: torch.device, group: Group = ALONE
     ) -> None:
+        config = sized_for(config, scene.views[0].camera.width)
         self.config, self.device, self.group = config, device, group
         torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)

@@ -1,0 +1,46 @@
+"""Sizes that the photos decide: settings that are 0 until their width is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from sharpfield.config import Config, HashGridConfig, RenderConfig
+
+CELLS_PER_PIXEL = 1.6
+"""Of the finest level, across: enough to resolve the photo's pixels."""
+
+STEPS_PER_PIXEL = 0.32
+"""Of a ray: what lies within one step looks the same to a ray, but not to the next view."""
+
+
+def sized_for(config: Config, width: int) -> Config:
+    """The configuration for photos of ``width`` pixels: sizes that are 0 replaced by their own."""
+    return replace(
+        config,
+        hashgrid=_sized_grid(config.hashgrid, width),
+        render=_sized_render(config.render, width),
+    )
+
+
+def _sized_grid(config: HashGridConfig, width: int) -> HashGridConfig:
+    """A table level has half as many rows as the finest level has cells over the photo."""
+    finest = config.finest or round(CELLS_PER_PIXEL * width)
+    wanted = math.ceil(math.log2(max(1.0, finest**2 / 2)))
+    return replace(
+        config, finest=finest, log2_entries=config.log2_entries or _within(17, wanted, 20)
+    )
+
+
+def _sized_render(config: RenderConfig, width: int) -> RenderConfig:
+    """A step along the ray, and a cell of the occupancy grid, per three pixels across."""
+    wanted = round(STEPS_PER_PIXEL * width)
+    return replace(
+        config,
+        steps=config.steps or _within(64, wanted, 256),
+        grid=config.grid or _within(96, wanted, 192),
+    )
+
+
+def _within(least: int, wanted: int, most: int) -> int:
+    return min(max(wanted, least), most)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from sharpfield.config import Config, HashGridConfig, RenderConfig
+from sharpfield.sizes import sized_for
+
+
+@pytest.mark.parametrize(
+    ("width", "finest", "log2_entries", "steps", "grid"),
+    [
+        (144, 230, 17, 64, 96),
+        (300, 480, 17, 96, 96),
+        (600, 960, 19, 192, 192),
+        (2400, 3840, 20, 256, 192),
+    ],
+)
+def test_sizes_follow_the_photos_width_within_bounds(
+    width: int, finest: int, log2_entries: int, steps: int, grid: int
+) -> None:
+    sized = sized_for(Config(), width)
+    assert (sized.hashgrid.finest, sized.hashgrid.log2_entries) == (finest, log2_entries)
+    assert (sized.render.steps, sized.render.grid) == (steps, grid)
+    assert sized_for(sized, 77) == sized, "once known, sizes stay"
+
+
+def test_given_sizes_are_kept() -> None:
+    given = Config(
+        hashgrid=HashGridConfig(finest=50, log2_entries=12), render=RenderConfig(steps=7, grid=9)
+    )
+    assert sized_for(given, 600) == given
