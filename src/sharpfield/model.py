@@ -63,11 +63,14 @@ class ReblurredView:
 class Model(nn.Module):
     """Everything that is learned, and how a sharp picture is made from it."""
 
+    config: Config
+    """The given one, with the sizes that the photos ask for."""
+
     def __init__(self, scene: Scene, config: Config) -> None:
         super().__init__()
         check_combination(config)
         self.camera = scene.views[0].camera
-        config = sized_for(config, self.camera.width)
+        self.config = config = sized_for(config, self.camera.width)
         self.picture_rays = config.render.picture_rays
         train = torch.tensor(scene.train_indices)
         poses = torch.from_numpy(np.stack([view.pose for view in scene.views])).float()[train]
@@ -202,7 +205,7 @@ def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4
         return HierarchicalRenderer(config.hierarchical, camera, span, features)
     cube = NdcCube.around(camera, poses, scene.near, scene.far)
     grid = config.render.grid
-    return MarchingRenderer(cube, (grid, grid, grid // 2), config.render.steps)
+    return MarchingRenderer(cube, (grid, grid, max(1, grid // 2)), config.render.steps)
 
 
 def build_blur(

@@ -202,10 +202,10 @@ def _parse(hint: Any, text: str, key: str) -> Any:
     """``text`` of the command line as the type of its field, or ``InputError``."""
     if _is_optional(hint):
         return None if text.lower() == "none" else _parse(_without_none(hint), text, key)
-    value: object = text
     if typing.get_origin(hint) is Annotated:
-        value = _number(typing.get_args(hint)[0], text)
-    elif typing.get_origin(hint) is tuple:
+        return _convert(hint, _parse(typing.get_args(hint)[0], text, key), key)
+    value: object = text
+    if typing.get_origin(hint) is tuple:
         parts = [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
         items = _item_hints(hint, len(parts))
         if items is not None:

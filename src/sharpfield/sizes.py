@@ -26,7 +26,7 @@ def sized_for(config: Config, width: int) -> Config:
 def _sized_grid(config: HashGridConfig, width: int) -> HashGridConfig:
     """A table level has half as many rows as the finest level has cells over the photo."""
     finest = config.finest or round(CELLS_PER_PIXEL * width)
-    wanted = math.ceil(math.log2(max(1.0, finest**2 / 2)))
+    wanted = math.ceil(math.log2(finest**2 / 2))
     return replace(
         config, finest=finest, log2_entries=config.log2_entries or _within(17, wanted, 20)
     )

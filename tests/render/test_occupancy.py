@@ -49,6 +49,13 @@ def test_slabs_take_turns_and_cover_everything() -> None:
     torch.testing.assert_close(grid.density, torch.full(CELLS, DECAY * UNSEEN))
 
 
+def test_a_grid_of_fewer_layers_than_slabs_is_refreshed_as_well() -> None:
+    grid = OccupancyGrid(CELLS, UNSEEN)
+    for _ in range(8):
+        grid.update(Slope(1000.0), torch.Generator().manual_seed(0), slabs=8)
+    assert (grid.density[1:] > UNSEEN).all()
+
+
 def test_emptied_cells_are_forgotten_slowly() -> None:
     grid = OccupancyGrid(CELLS, UNSEEN)
     grid.density.fill_(100.0)

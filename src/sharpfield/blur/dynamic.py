@@ -75,8 +75,7 @@ class DynamicBlur(RigidBlur):
         self.first = config.most_rays(hard=False)
         self.mask: MaskNetwork | ViewSizes
         if config.mask == "network":
-            channels, reach = config.mask_channels, config.mask_reach
-            self.mask = MaskNetwork(photos, config.embedding, channels, reach, self.rays)
+            self.mask = MaskNetwork(photos, config)
         else:
             self.mask = ViewSizes(len(poses), self.rays)
         with torch.no_grad():

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpfield.blur.tone import to_linear
+from sharpfield.config import BlurConfig
 
 EVIDENCE_CHANNELS = 7
 
@@ -30,18 +31,16 @@ class MaskNetwork(nn.Module):
     def __init__(
         self,
         photos: Float[Tensor, "views height width 3"],
-        embedding: int,
-        channels: int,
-        reach: int,
-        rays: int,
+        config: BlurConfig,
     ) -> None:
         super().__init__()
-        self.rays = rays
+        channels, reach = config.mask_channels, config.mask_reach
+        self.rays = config.motions + 1
         self.register_buffer("evidence", blur_evidence(photos), persistent=False)
         self.look = nn.Conv2d(EVIDENCE_CHANNELS + 2, channels, 5, stride=2, padding=2)
         self.near = nn.Conv2d(channels, channels, 3, padding=1)
         self.wide = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
-        self.modulate = nn.Linear(embedding, 2 * channels)
+        self.modulate = nn.Linear(config.embedding, 2 * channels)
         self.head = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.head.weight)
         if self.head.bias is not None:

@@ -38,7 +38,7 @@ class OccupancyGrid(nn.Module):
         points = torch.rand(*cells.shape, 3, generator=generator).to(cells.device)
         for axis, count in enumerate(self.density.shape):
             start, step = (first, slabs) if axis == 2 else (0, 1)
-            corners = torch.arange(start, count, step, device=cells.device)
+            corners = torch.arange(count, device=cells.device)[start::step]
             points[..., axis].add_(corners.view([-1 if a == axis else 1 for a in range(3)]))
             points[..., axis].div_(count)
         fresh = field.density(points.view(-1, 3)).view(cells.shape)

@@ -17,7 +17,6 @@ from sharpfield.config import Config
 from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
-from sharpfield.sizes import sized_for
 from sharpfield.train.averaging import ParameterMean
 from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
 from sharpfield.train.distributed import ALONE, Group
@@ -60,12 +59,12 @@ class Trainer:
     def __init__(
         self, scene: Scene, config: Config, device: torch.device, group: Group = ALONE
     ) -> None:
-        config = sized_for(config, scene.views[0].camera.width)
-        self.config, self.device, self.group = config, device, group
+        self.device, self.group = device, group
         torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
         self.model = Model(scene, config).to(device)
+        self.config = config = self.model.config
         self.optimiser = build_optimiser(self.model, config.train)
         self.mean = ParameterMean(self.model)
         photos = np.stack([scene.views[i].photo for i in scene.train_indices])
