@@ -109,6 +109,25 @@ def test_everything_is_sampled_until_it_was_looked_at_and_then_only_what_is_ther
     assert renderer(wall, rays(), None).samples < 24 * STEPS // 2
 
 
+def test_after_the_start_refreshes_cost_the_same_whatever_the_size_of_the_grid() -> None:
+    class Counting(Wall):
+        points = 0
+
+        def density(self, points: Tensor) -> Tensor:
+            self.points += len(points)
+            return super().density(points)
+
+    def evaluations(grid: tuple[int, int, int], start: int) -> int:
+        renderer, wall = make_renderer(grid), Counting(0.5)
+        for step in range(start, start + 128):
+            renderer.refresh(wall, torch.Generator(), step)
+        return wall.points
+
+    small, large = (96, 96, 48), (192, 192, 96)
+    assert evaluations(large, start=0) == 8 * evaluations(small, start=0)
+    assert evaluations(large, start=1024) == evaluations(small, start=1024)
+
+
 def test_gradients_reach_the_rays() -> None:
     renderer = make_renderer()
     given = rays()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -28,6 +30,12 @@ OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
 """The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
 
+OFTEN_UNTIL = 512
+"""Steps for which that holds whatever the grid's size: most of the cube turns out to be empty."""
+
+CELLS_PER_STEP = 96 * 96 * 48 / OCCUPANCY_SLABS / OCCUPANCY_EVERY
+"""Larger grids are refreshed more rarely from then on, so that it costs no more than this."""
+
 
 class MarchingRenderer(Renderer):
     """March, evaluate the field where the occupancy grid is not empty, composite."""
@@ -39,6 +47,8 @@ class MarchingRenderer(Renderer):
         # No ray crosses the cube, which is 1 deep, in shorter steps than 1 / steps.
         self.occupancy = OccupancyGrid(cells, UNSEEN_ALPHA * steps)
         self.steps = steps
+        cells_at_once = math.prod(cells) / OCCUPANCY_SLABS
+        self.refresh_every = max(OCCUPANCY_EVERY, round(cells_at_once / CELLS_PER_STEP))
 
     def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:
         """Where within their step the samples of each ray lie.
@@ -78,5 +88,6 @@ class MarchingRenderer(Renderer):
             field.density(self.occupancy.density.new_zeros(1, 3))
 
     def refresh(self, field: Field, generator: torch.Generator, step: int) -> None:
-        if step % OCCUPANCY_EVERY == 0:
+        every = OCCUPANCY_EVERY if step < OFTEN_UNTIL else self.refresh_every
+        if step % every == 0:
             self.occupancy.update(field, generator, OCCUPANCY_SLABS)
