@@ -187,7 +187,10 @@ BLURBALL_FULL = Suite(
     (),
     BLURBALL.scenes,
     (_contender("dynamic", "dynamic", seeds=3), _contender("none", "none")),
-    (_time(1200),),
+    (
+        _time(1200),
+        Budget("hour", ("train.time_budget=3600",), "An hour of training"),
+    ),
 )
 
 SUITES: Mapping[str, Suite] = {
