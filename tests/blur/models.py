@@ -156,8 +156,8 @@ def force_size(model: DynamicBlur, size: float) -> None:
         bias = mask_network(model).head.bias
         assert bias is not None
         bias.fill_((size - 1) / (RAYS - 1) - 0.5)
-        extents = model.extents(model.motion_poses())
-        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding, extents))
+        spreads = model.spreads(model.motion_poses())
+        model.sizes.copy_(model.mask(torch.arange(VIEWS), model.motions.embedding, spreads))
 
 
 def path_of(motions: Motions) -> Tensor:

@@ -93,7 +93,7 @@ class DynamicBlur(RigidBlur):
             return self._spread.expand(len(self.poses), self.rays)
         return rank_by_size(displacements(poses.detach(), self.camera, self.depth))
 
-    def extents(self, poses: Float[Tensor, "views motions 3 4"]) -> Float[Tensor, "views 3 3"]:
+    def spreads(self, poses: Float[Tensor, "views motions 3 4"]) -> Float[Tensor, "views 3 3"]:
         """Root mean square displacement by motions at nine points of a photo, in pixels."""
         moved = displacements(poses.detach(), self.camera, self.depth)
         return moved.square().mean(1).sqrt().unflatten(1, (3, 3)).transpose(1, 2)
@@ -161,8 +161,8 @@ class DynamicBlur(RigidBlur):
     ) -> Float[Tensor, " pixels"]:
         """Kernel sizes as the CNN now has them; its maps are kept."""
         learning = pixels.view.unique()
-        extents = self.extents(poses[learning])
-        maps = self.mask(learning, self.motions.embedding[learning], extents)
+        spreads = self.spreads(poses[learning])
+        maps = self.mask(learning, self.motions.embedding[learning], spreads)
         self.sizes[learning] = maps.detach()
         place = torch.searchsorted(learning, pixels.view)
         return bilinear(maps, place, pixels.xy, self.camera)

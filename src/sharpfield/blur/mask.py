@@ -12,7 +12,7 @@ from sharpfield.config import BlurConfig
 
 EVIDENCE_CHANNELS = 7
 
-EXTENT_UNIT = 4.0
+SPREAD_UNIT = 4.0
 """Pixels of spread that the CNN sees as one."""
 
 SHRINK = 2
@@ -50,19 +50,18 @@ class MaskNetwork(nn.Module):
         self,
         views: Int[Tensor, " views"],
         embedding: Float[Tensor, "views code"],
-        extent: Float[Tensor, "views 3 3"],
+        spread: Float[Tensor, "views 3 3"],
     ) -> Float[Tensor, "views rows columns"]:
         """Size maps of ``views``, at a quarter of the photo's resolution.
 
-        ``extent`` is how far the view's motions spread in pixels, from corner to corner: with it,
+        ``spread`` is how far the view's motions lead in pixels, from corner to corner: with it,
         what the CNN learns of one view holds for all.
         """
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
         seen = self.evidence[views]
-        spread = F.interpolate(
-            extent[:, None] / EXTENT_UNIT, size=seen.shape[-2:], mode="bilinear", align_corners=True
-        )
-        x = F.relu(self.look(torch.cat([seen, spread, spread * seen[:, 3:4]], dim=1)))
+        unit = spread[:, None] / SPREAD_UNIT
+        wide = F.interpolate(unit, size=seen.shape[-2:], mode="bilinear", align_corners=True)
+        x = F.relu(self.look(torch.cat([seen, wide, wide * seen[:, 3:4]], dim=1)))
         x = F.relu(self.near(x) * (1.0 + scale) + shift)
         x = F.relu(self.wide(x)) + x
         return 1.0 + (self.rays - 1) * (0.5 + self.head(x)[:, 0])
@@ -80,7 +79,7 @@ class ViewSizes(nn.Module):
         self,
         views: Int[Tensor, " views"],
         embedding: Float[Tensor, "views code"],
-        extent: Float[Tensor, "views 3 3"],
+        spread: Float[Tensor, "views 3 3"],
     ) -> Float[Tensor, "views 2 2"]:
         """The smallest size maps there are, each of one value."""
         sizes = 1.0 + (self.rays - 1) * self.share.index_select(0, views)
