@@ -77,9 +77,6 @@ class RenderConfig:
     photo's width. Time grows with it."""
     grid: CountOrZero = 0
     """Cells of the occupancy grid across; half as many in depth. 0: 96 to 192, like ``steps``."""
-    distortion: Amount = 0.006
-    """Price of density that is spread along a ray instead of standing on one surface, by the
-    distortion loss, from ``train.settle`` on: shapes must have been found by then."""
     picture_rays: Count = 16384
     """Rays rendered at once for a picture: bounds its memory."""
 

@@ -58,7 +58,6 @@ def preset(name: str) -> Config:
             config,
             train=replace(config.train, time_budget=60.0, samples=16384, warmup=0.1),
             blur=replace(config.blur, motions=4, first_size=5),
-            render=replace(config.render, distortion=0.0),
         )
     if name == "paper":
         return _paper(config)

@@ -96,7 +96,6 @@ def test_even_kernels_are_cut_evenly() -> None:
 PIXELS = 24
 SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.5, learn_mask=True)
 SHARE = 0.3
-DISTORTION = 0.01
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 FIELDS: tuple[FieldName, ...] = ("hashgrid", "mlp")
 MIXES = [(model, field) for model in MODELS for field in FIELDS]
@@ -111,7 +110,7 @@ class Case:
 
     def gradients(self, phase: Phase, rays_at_once: int, group: Group) -> Gradients:
         model = copy.deepcopy(self.model)
-        settings = StepSettings(phase, SHARE, DISTORTION, rays_at_once)
+        settings = StepSettings(phase, SHARE, rays_at_once)
         generator = torch.Generator().manual_seed(2)
         result = compute_gradients(model, self.batch, settings, generator, group)
         return Gradients(result, gradients_of(model), state_of(model, generator))
@@ -219,12 +218,6 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
 
     error = distance(kernel.weights, seen.colour)
     loss = error
-    if seen.distortion is not None:
-        spreads = [
-            (kernel.weights.detach() * seen.distortion)[kernel.pixel == i].sum()
-            for i in range(PIXELS)
-        ]
-        loss = loss + DISTORTION * torch.stack(spreads).mean()
     if seen.coarse is not None:
         loss = loss + distance(kernel.weights, seen.coarse)
     if model.adaptive is not None and phase.kernel_open:

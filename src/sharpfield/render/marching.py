@@ -76,8 +76,8 @@ class MarchingRenderer(Renderer):
         )  # fmt: skip
         points = sample_points(inside.origins, inside.directions, samples)
         seen = field(points, F.normalize(rays.directions.detach(), dim=1), samples.ray)
-        ends = composite(seen.density, seen.colour, samples, step_length)
-        return RayColours(ends.colour, ends.depth, len(samples.t), distortion=ends.distortion)
+        colour, depth = composite(seen.density, seen.colour, samples, step_length)
+        return RayColours(colour, depth, len(samples.t))
 
     def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
         low, high = self.cube.low[2], self.cube.high[2]

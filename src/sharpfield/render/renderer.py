@@ -30,8 +30,7 @@ class RayColours:
     """Linear colour of each ray, its expected ``t`` in [0, 1], and the samples it all took.
 
     ``coarse`` is the colour by a first, coarser field, which wants its share of the loss.
-    ``met`` is known where samples per ray are all alike in number. ``distortion``: how far apart
-    in ``t``, in the mean, two places are where a ray may end.
+    ``met`` is known where samples per ray are all alike in number.
     """
 
     colour: Float[Tensor, "rays 3"]
@@ -39,7 +38,6 @@ class RayColours:
     samples: int
     coarse: Float[Tensor, "rays 3"] | None = None
     met: RayFeatures | None = None
-    distortion: Float[Tensor, " rays"] | None = None
 
 
 class Renderer(nn.Module, ABC):

@@ -69,8 +69,3 @@ def adaptive_share_at(progress: float, step: int, config: Config) -> float | Non
 def rate_at(progress: float, config: Config) -> float:
     """Factor on all learning rates: exponential decay to ``final_rate``."""
     return float(config.train.final_rate**progress)
-
-
-def distortion_at(progress: float, config: Config) -> float:
-    """Price of distortion: nothing while shapes are still being found."""
-    return config.render.distortion if progress >= config.train.settle else 0.0

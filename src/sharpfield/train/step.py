@@ -20,13 +20,11 @@ class StepSettings:
     """What a step does beside fitting.
 
     ``adaptive_share`` is the share of the loss through the adaptive weights, None: both count
-    fully. ``distortion`` is the price of a pixel's. ``rays_at_once`` bounds the kernel rays of
-    a part, 0: no bound.
+    fully. ``rays_at_once`` bounds the kernel rays of a part, 0: no bound.
     """
 
     phase: Phase
     adaptive_share: float | None = None
-    distortion: float = 0.0
     rays_at_once: int = 0
 
 
@@ -122,10 +120,6 @@ def _part_loss(
 
     error = photo_error(kernel, rendered.colour)
     loss = error
-    if settings.distortion > 0 and rendered.distortion is not None:
-        # The weights are detached: no motion may gain by meeting less distortion than others.
-        spread = kernel.weights.detach() @ rendered.distortion / kernel.pixels
-        loss = loss + settings.distortion * spread
     if rendered.coarse is not None:
         loss = loss + photo_error(kernel, rendered.coarse)
     if model.adaptive is not None and rendered.met is not None and settings.phase.kernel_open:

@@ -22,7 +22,7 @@ from sharpfield.train.checkpoints import Checkpoint, random_state, restore_rando
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
 from sharpfield.train.pixel_sampler import Batch, PixelSampler
-from sharpfield.train.schedule import adaptive_share_at, distortion_at, phase_at, rate_at
+from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at
 from sharpfield.train.step import StepResult, StepSettings, compute_gradients
 
 SMALLEST_BATCH = 64
@@ -94,7 +94,7 @@ class Trainer:
         shares = torch.ones(len(self.sampler.photos))
         generator = torch.Generator().manual_seed(0)
         batch = self.sampler.draw(pixels, 0, generator, shares)
-        settings = StepSettings(phase, rays_at_once=self.config.train.rays_at_once)
+        settings = StepSettings(phase, None, self.config.train.rays_at_once)
         result = compute_gradients(self.model, batch, settings, generator, ALONE)
         self.optimiser.zero_grad(set_to_none=True)
         return result.rays
@@ -106,9 +106,7 @@ class Trainer:
         phase = phase_at(self.share_done, progress.step, config, progress.kernel_size)
         batch = self._draw(phase)
         adaptive_share = adaptive_share_at(self.share_done, progress.step, config)
-        settings = StepSettings(
-            phase, adaptive_share, distortion_at(self.share_done, config), config.train.rays_at_once
-        )
+        settings = StepSettings(phase, adaptive_share, config.train.rays_at_once)
         self.optimiser.zero_grad(set_to_none=True)
         result = compute_gradients(self.model, batch, settings, self.generator, self.group)
         self.optimiser.step()
