@@ -91,7 +91,8 @@ ABLATIONS = Suite(
     "ablations",
     "What the parts of the dynamic kernel are worth",
     "Two scenes of the suite `blur`; each line changes one thing of `dynamic-8`. Its CNN "
-    "has 16 channels and sees a patch of 34 pixels around each.",
+    "has 16 channels and sees a patch of 34 pixels around each. Soft gates have all rays first as "
+    "well, and no pressure means no photo gate either.",
     "fast",
     (),
     tuple(scene for scene in BLUR_SCENES if scene.name in ("uneven", "jagged")),

@@ -33,8 +33,8 @@ OCCUPANCY_SLABS = 8
 OFTEN_UNTIL = 512
 """Steps for which that holds whatever the grid's size: most of the cube turns out to be empty."""
 
-CELLS_PER_STEP = 96 * 96 * 48 / OCCUPANCY_SLABS / OCCUPANCY_EVERY
-"""Larger grids are refreshed more rarely from then on, so that it costs no more than this."""
+SMALL_GRID = 96 * 96 * 48
+"""Grids of more cells are refreshed more rarely from then on: it costs no more than for this."""
 
 
 class MarchingRenderer(Renderer):
@@ -47,8 +47,8 @@ class MarchingRenderer(Renderer):
         # No ray crosses the cube, which is 1 deep, in shorter steps than 1 / steps.
         self.occupancy = OccupancyGrid(cells, UNSEEN_ALPHA * steps)
         self.steps = steps
-        cells_at_once = math.prod(cells) / OCCUPANCY_SLABS
-        self.refresh_every = max(OCCUPANCY_EVERY, round(cells_at_once / CELLS_PER_STEP))
+        rarely = round(OCCUPANCY_EVERY * math.prod(cells) / SMALL_GRID)
+        self.refresh_every = max(OCCUPANCY_EVERY, rarely)
 
     def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:
         """Where within their step the samples of each ray lie.
