@@ -39,7 +39,8 @@ def composite_reference(
     # One sum runs through all rays: in single precision thin rays would drown in opaque ones.
     summed = optical.double().cumsum(0)
     before = summed - optical
-    transmittance = torch.exp(-(before - before[samples.starts[:-1]][ray])).to(density.dtype)
+    in_front = before.index_select(0, samples.starts[:-1]).index_select(0, ray)
+    transmittance = torch.exp(in_front - before).to(density.dtype)
     last = torch.zeros_like(ray, dtype=torch.bool)
     last[samples.starts[1:] - 1] = True
     weights = transmittance * torch.where(last, 1.0, -torch.expm1(-optical))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,28 +15,26 @@ def hash_encode_reference(
     points: Float[Tensor, "points 3"], table: Float[Tensor, "rows 2"], spec: HashSpec
 ) -> Float[Tensor, "points width"]:
     """Trilinear lookup of every level; points outside [0, 1] are clamped."""
+    corners = torch.tensor(list(itertools.product((0, 1), repeat=3)), device=points.device)
     encoded = []
     for level in range(spec.levels):
         resolution = torch.as_tensor(spec.resolutions[level], device=points.device)
         scaled = points.clamp(0.0, 1.0) * resolution
         cell = torch.minimum(scaled.detach().long(), resolution - 1)
-        fraction = scaled - cell
+        fraction = (scaled - cell)[:, None]
+        x, y, z = torch.where(corners.bool(), fraction, 1.0 - fraction).unbind(-1)
         first, end = int(spec.offsets[level]), int(spec.offsets[level + 1])
-        total = table.new_zeros(len(points), table.shape[1])
-        for corner in range(8):
-            bits = torch.tensor(
-                [corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=points.device
-            )
-            weight = torch.where(bits.bool(), fraction, 1.0 - fraction).prod(dim=1)
-            rows = first + _row(cell + bits, resolution, bool(spec.hashed[level]), end - first)
-            total = total + weight[:, None] * table[rows]
-        encoded.append(total)
+        vertex = cell[:, None] + corners
+        rows = first + _rows(vertex, resolution, bool(spec.hashed[level]), end - first)
+        # On a GPU, the gradient of indexing sorts all rows; that of index_select does not.
+        found = table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        encoded.append(((x * y * z)[..., None] * found).sum(1))
     return torch.cat(encoded, dim=1)
 
 
-def _row(vertex: Tensor, resolution: Tensor, hashed: bool, rows: int) -> Tensor:
+def _rows(vertex: Tensor, resolution: Tensor, hashed: bool, rows: int) -> Tensor:
+    x, y, z = vertex.unbind(-1)
     if hashed:
-        mixed = vertex[:, 0] * PRIMES[0] ^ vertex[:, 1] * PRIMES[1] ^ vertex[:, 2] * PRIMES[2]
-        return mixed & (rows - 1)
+        return (x * PRIMES[0] ^ y * PRIMES[1] ^ z * PRIMES[2]) & (rows - 1)
     side = resolution + 1
-    return vertex[:, 0] + side[0] * (vertex[:, 1] + side[1] * vertex[:, 2])
+    return x + side[0] * (y + side[1] * z)

@@ -67,7 +67,8 @@ def sample_points(
     """Positions ``origin + t * direction``; differentiable in origins and directions."""
     if use_cpu_kernels(origins, directions):
         return _SamplePoints.apply(origins, directions, samples)
-    return origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
+    start, way = origins.index_select(0, samples.ray), directions.index_select(0, samples.ray)
+    return start + samples.t[:, None] * way
 
 
 def _walk(
