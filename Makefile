@@ -26,7 +26,7 @@ types: $(STAMP)
 	.venv/bin/mypy
 
 bench: $(STAMP) ## every number of benchmarks/RESULTS.md and MEMORY.md
-	for suite in blur savings ablations toy toy-severe blurball blurball-full; do .venv/bin/sharpfield bench $$suite || exit; done
+	for suite in blur savings ablations adaptive toy toy-severe blurball blurball-full; do .venv/bin/sharpfield bench $$suite || exit; done
 	.venv/bin/python benchmarks/memory.py
 
 clean: ## the environment and all caches; runs stay

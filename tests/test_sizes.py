@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sharpfield.config import Config, HashGridConfig, RenderConfig
+from sharpfield.presets import preset
 from sharpfield.sizes import sized_for
 
 
 @pytest.mark.parametrize(
     ("width", "finest", "log2_entries", "steps", "grid"),
     [
-        (144, 230, 17, 64, 96),
-        (300, 480, 17, 96, 96),
-        (600, 960, 19, 192, 192),
-        (2400, 3840, 20, 256, 192),
+        (80, 128, 17, 64, 96),
+        (144, 230, 17, 92, 96),
+        (300, 480, 17, 192, 192),
+        (600, 960, 19, 256, 256),
+        (2400, 3840, 20, 256, 256),
     ],
 )
 def test_sizes_follow_the_photos_width_within_bounds(
@@ -22,6 +26,12 @@ def test_sizes_follow_the_photos_width_within_bounds(
     assert (sized.hashgrid.finest, sized.hashgrid.log2_entries) == (finest, log2_entries)
     assert (sized.render.steps, sized.render.grid) == (steps, grid)
     assert sized_for(sized, 77) == sized, "once known, sizes stay"
+
+
+def test_a_quick_look_takes_half_the_steps() -> None:
+    assert sized_for(preset("fast"), 400).render == replace(
+        preset("fast").render, steps=128, grid=128
+    )
 
 
 def test_given_sizes_are_kept() -> None:

@@ -73,10 +73,12 @@ class RenderConfig:
     """Sampling along rays with the field ``hashgrid``, and pictures with any field."""
 
     steps: CountOrZero = 0
-    """Sample places per ray; empty ones are skipped. 0: 64 to 256, one for three pixels of the
-    photo's width. Time grows with it."""
+    """Sample places per ray; empty ones are skipped. 0: 64 to 256, as ``steps_per_pixel`` says."""
+    steps_per_pixel: Positive = 0.64
+    """Sample places per ray and pixel of the photo's width: what lies within one step looks the
+    same to a ray, but not to the next view. Time grows with it."""
     grid: CountOrZero = 0
-    """Cells of the occupancy grid across; half as many in depth. 0: 96 to 192, like ``steps``."""
+    """Cells of the occupancy grid across; half as many in depth. 0: 96 to 256, like ``steps``."""
     picture_rays: Count = 16384
     """Rays rendered at once for a picture: bounds its memory."""
 
@@ -276,7 +278,7 @@ class TrainConfig:
     """Adam rate of apertures and depths in focus: two numbers per view, no network moves them."""
     mask_rate: Amount = 4e-3
     """Adam rate of the Mask CNN."""
-    final_rate: SomeShare = 0.4
+    final_rate: SomeShare = 0.1
     """All rates decay exponentially to this share."""
     average: Share = 0.1
     """Share of training, at its end, over which parameters are averaged; 0: the last ones count."""

@@ -17,6 +17,7 @@ from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.motions import Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
+from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.sparse import SparseBlur
 from sharpfield.blur.tone import build_tone
@@ -231,9 +232,12 @@ def build_blur(
         motions = ShakenLens(len(poses), blur, camera, depth)
     else:
         motions = RigidMotions(len(poses), blur, camera, depth)
+    correction = None
+    if blur.refine > 0 and blur.motions_from != "network":  # whose motions have a mean of their own
+        correction = PoseCorrection(poses, motions.unit, blur.refine)
     if blur.model == "rigid":
-        return RigidBlur(poses, motions, camera, depth, blur.origin)
-    return DynamicBlur(poses, motions, blur, camera, depth, photos)
+        return RigidBlur(poses, motions, camera, depth, blur.origin, correction)
+    return DynamicBlur(poses, motions, blur, camera, depth, photos, correction)
 
 
 def build_adaptive(

@@ -46,9 +46,10 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
-    many; with a larger share of them before the kernel opens; and with fewer motions, because there
-    is no time to tell more apart. ``paper`` is the classic system, for a GPU and a day: the
-    networks, samples, rates and number of steps of DP-NeRF.
+    many; with a larger share of them before the kernel opens; with half as many samples along a
+    ray; with rates that stay high; and with fewer motions, because there is no time to tell more
+    apart. ``paper`` is the classic system, for a GPU and a day: the networks, samples, rates and
+    number of steps of DP-NeRF.
     """
     config = Config()
     if name == "default":
@@ -56,7 +57,10 @@ def preset(name: str) -> Config:
     if name == "fast":
         return replace(
             config,
-            train=replace(config.train, time_budget=60.0, samples=16384, warmup=0.1),
+            render=replace(config.render, steps_per_pixel=0.32),
+            train=replace(
+                config.train, time_budget=60.0, samples=16384, warmup=0.1, final_rate=0.4
+            ),
             blur=replace(config.blur, motions=4, first_size=5),
         )
     if name == "paper":

@@ -10,9 +10,6 @@ from sharpfield.config import Config, HashGridConfig, RenderConfig
 CELLS_PER_PIXEL = 1.6
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
-STEPS_PER_PIXEL = 0.32
-"""Of a ray: what lies within one step looks the same to a ray, but not to the next view."""
-
 
 def sized_for(config: Config, width: int) -> Config:
     """The configuration for photos of ``width`` pixels: sizes that are 0 replaced by their own."""
@@ -33,12 +30,12 @@ def _sized_grid(config: HashGridConfig, width: int) -> HashGridConfig:
 
 
 def _sized_render(config: RenderConfig, width: int) -> RenderConfig:
-    """A step along the ray, and a cell of the occupancy grid, per three pixels across."""
-    wanted = round(STEPS_PER_PIXEL * width)
+    """As many cells of the occupancy grid across as steps along a ray, within bounds."""
+    wanted = round(config.steps_per_pixel * width)
     return replace(
         config,
         steps=config.steps or _within(64, wanted, 256),
-        grid=config.grid or _within(96, wanted, 192),
+        grid=config.grid or _within(96, wanted, 256),
     )
 
 

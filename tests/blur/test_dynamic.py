@@ -23,6 +23,7 @@ from tests.blur.models import (
     force_size,
     kernel_of,
     mask_network,
+    own_loss,
     random_colours,
     random_pixels,
     stir,
@@ -34,6 +35,7 @@ from sharpfield.blur.kernel import Kernel, Phase, Pixels
 from sharpfield.blur.mask import ViewSizes
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.blur.nested import rank_by_spread
+from sharpfield.blur.tone import gamma_curve
 from sharpfield.geometry.rays import pixel_centres
 from sharpfield.ops.nested_rays import bilinear, open_gates
 
@@ -76,7 +78,7 @@ class TestGradients:
         model = wavering(size)
         pixels = random_pixels()
         kernel = kernel_of(model, pixels, phase)
-        model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))).backward()
+        own_loss(model, kernel, pixels, random_colours(len(kernel.pixel))).backward()
         gradients = mask_gradients(model)
         assert all(gradient > 0 for gradient in gradients.values()), gradients
 
@@ -95,7 +97,7 @@ class TestGradients:
         colours = random_colours(len(kernel.pixel))
         if flat:
             colours = 0.3 + 0.05 * colours  # enough for the photo to count as blurred
-        model.own_loss(kernel, pixels, colours).backward()
+        own_loss(model, kernel, pixels, colours).backward()
         bias = mask_network(model).head.bias
         assert bias is not None and bias.grad is not None
         pull = -float(bias.grad)
@@ -125,7 +127,7 @@ class TestNoNaN:
         pixels = random_pixels()
         kernel = kernel_of(model, pixels, phase)
         colours = random_colours(len(kernel.pixel))
-        loss = photo_loss(kernel) + model.own_loss(kernel, pixels, colours)
+        loss = photo_loss(kernel) + own_loss(model, kernel, pixels, colours)
         assert kernel.weights.isfinite().all() and loss.isfinite()
         if not loss.requires_grad:
             return
@@ -286,10 +288,10 @@ class TestPhotoGate:
         assert kernel.exploration is not None
         explored = len(kernel.exploration)
         assert (torch.bincount(kernel.pixel)[:explored] == RAYS).all()
-        model.photo_gate.follow = lambda view, change: None  # type: ignore[method-assign]
+        model.photo_gate.follow = lambda view, change, gain: None  # type: ignore[method-assign]
         sizes = kernel.exploration.sizes
         (taught,) = torch.autograd.grad(
-            model.own_loss(kernel, pixels, random_colours(len(kernel))), sizes
+            own_loss(model, kernel, pixels, random_colours(len(kernel))), sizes
         )
         assert sharp[:explored].any() and (taught[sharp[:explored]] > 0).all()
         assert (taught[~sharp[:explored]] < taught[sharp[:explored]].min()).all()
@@ -304,7 +306,7 @@ class TestPhotoGate:
         last = pixels.view == VIEWS - 1
         colours[last[kernel.pixel]] = random_colours(len(kernel))[last[kernel.pixel]]
         model.photo_gate.changes.fill_(-1.0)
-        model.own_loss(kernel, pixels, colours)
+        own_loss(model, kernel, pixels, colours)
         changes = model.photo_gate.changes
         seen = torch.bincount(pixels.view[told], minlength=VIEWS) > 0
         assert torch.equal(changes >= 0, seen)
@@ -312,11 +314,23 @@ class TestPhotoGate:
         assert changes[: VIEWS - 1].max() < 1e-9
         assert model.photo_gate.open.tolist() == [not s for s in seen[:-1].tolist()] + [True]
 
+    def test_what_the_kernel_shows_and_the_origin_does_not_is_blurred(self) -> None:
+        model, pixels, _ = self.closed(1.0)
+        kernel = kernel_of(model, pixels, HARD_LEARNING)
+        colours = random_colours(len(kernel))
+        faint = (pixels.view < 2)[kernel.pixel]
+        colours[faint] = 0.4 + 1e-3 * colours[faint]  # far less than others change
+        blurred = gamma_curve(kernel.blend(colours).detach())
+        unmoved = gamma_curve(colours[kernel.motion == 0])
+        photo = torch.where(pixels.view[:, None] == 0, blurred, unmoved)
+        model.own_loss(kernel, pixels, photo, colours)
+        assert model.photo_gate.open[:2].tolist() == [True, False]
+
     def test_a_photo_that_turns_out_blurred_opens_again(self) -> None:
         model, pixels, _ = self.closed(1.0)
         for _ in range(20):
             kernel = kernel_of(model, pixels, HARD_LEARNING)
-            model.own_loss(kernel, pixels, random_colours(len(kernel)))
+            own_loss(model, kernel, pixels, random_colours(len(kernel)))
         assert model.photo_gate.open.all()
 
 
@@ -403,7 +417,7 @@ class TestLearning:
         stir(model)
         pixels = random_pixels()
         kernel = kernel_of(model, pixels, HARD)
-        assert model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))) == 0
+        assert own_loss(model, kernel, pixels, random_colours(len(kernel.pixel))) == 0
 
     @pytest.mark.parametrize("start", [1.0, RAYS])
     def test_the_mask_learns_which_views_are_smeared(self, start: float) -> None:
@@ -417,7 +431,7 @@ class TestLearning:
             colours = random_colours(len(kernel.pixel))
             colours[~smeared[kernel.pixel]] = 0.4
             optimiser.zero_grad()
-            model.own_loss(kernel, pixels, colours).backward()
+            own_loss(model, kernel, pixels, colours).backward()
             optimiser.step()
         counts = torch.bincount(kernel_of(model, pixels, HARD).pixel).float()
         assert counts[~smeared].mean() < 1.5
@@ -431,7 +445,7 @@ class TestAblations:
         model = dynamic(mask="view")
         pixels = random_pixels()
         kernel = kernel_of(model, pixels, HARD_LEARNING)
-        model.own_loss(kernel, pixels, random_colours(len(kernel.pixel))).backward()
+        own_loss(model, kernel, pixels, random_colours(len(kernel.pixel))).backward()
         assert isinstance(model.mask, ViewSizes)
         learned = model.mask.share.grad
         assert learned is not None

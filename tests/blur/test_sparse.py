@@ -13,6 +13,7 @@ from tests.blur.models import (
     given_poses,
     kernel_of,
     none,
+    own_loss,
     random_colours,
     random_pixels,
     sparse,
@@ -51,7 +52,7 @@ def image_offsets(model: SparseBlur, pixels: Pixels, kernel: Kernel) -> Tensor:
 
 def alignment(model: SparseBlur, pixels: Pixels) -> Tensor:
     kernel = kernel_of(model, pixels, FIRST)
-    return model.own_loss(kernel, pixels, random_colours(len(kernel)))
+    return own_loss(model, kernel, pixels, random_colours(len(kernel)))
 
 
 class TestRays:
@@ -201,7 +202,7 @@ class TestAlignment:
     def test_plain_nerf_has_none(self) -> None:
         model, pixels = stirred(), random_pixels()
         warm = kernel_of(model, pixels, WARM)
-        assert model.own_loss(warm, pixels, random_colours(len(warm))) == 0
+        assert own_loss(model, warm, pixels, random_colours(len(warm))) == 0
 
     def test_descent_brings_the_first_point_to_the_pixel(self) -> None:
         model, pixels = stirred(), random_pixels()
@@ -220,7 +221,7 @@ class TestAlignment:
     def test_only_the_first_point_is_held(self) -> None:
         model, pixels = stirred(), random_pixels()
         kernel = kernel_of(model, pixels, FIRST).cut()
-        model.own_loss(kernel, pixels, random_colours(len(kernel))).backward()
+        own_loss(model, kernel, pixels, random_colours(len(kernel))).backward()
         assert kernel.poses.grad is not None and kernel.weights.grad is None
         pulled = kernel.poses.grad.view(len(pixels), RAYS, -1).abs().sum(-1)
         assert (pulled[:, 0] > 0).all() and (pulled[:, 1:] == 0).all()
@@ -254,8 +255,8 @@ class TestAlignment:
             rays = slice(part.start * RAYS, part.stop * RAYS)
             piece = kernel.part(rays, part)
             share = piece.pixels / kernel.pixels
-            total += share * model.own_loss(piece, pixels[part], colours[rays]).item()
-        assert total == pytest.approx(model.own_loss(kernel, pixels, colours).item(), rel=1e-5)
+            total += share * own_loss(model, piece, pixels[part], colours[rays]).item()
+        assert total == pytest.approx(own_loss(model, kernel, pixels, colours).item(), rel=1e-5)
 
 
 def test_it_finds_a_shift_of_the_picture() -> None:

@@ -64,6 +64,23 @@ def test_offsets_place_the_samples() -> None:
     torch.testing.assert_close(deep, torch.full((24,), 0.9 / STEPS))
 
 
+def test_a_picture_is_what_training_sees_in_the_mean() -> None:
+    """Nearer to it than samples in one place of their steps, wherever in a step a surface lies."""
+    renderer = make_renderer()
+    places = (torch.arange(32) + 0.5) / 32
+    off_picture = off_middle = 0.0
+    for part in range(8):
+        wall = Wall(0.4 + part / (8 * STEPS), 3.0)
+        seen = [renderer(wall, rays(), place.expand(24, 1)).colour for place in places]
+        trained, middle = (
+            torch.stack(seen).mean(0),
+            renderer(wall, rays(), torch.full((24, 1), 0.5)),
+        )
+        off_picture += float((renderer(wall, rays(), None).colour - trained).square().sum())
+        off_middle += float((middle.colour - trained).square().sum())
+    assert off_picture < 0.4 * off_middle
+
+
 def test_the_offsets_of_neighbouring_rays_fill_a_step_evenly() -> None:
     renderer, generator = make_renderer(), torch.Generator().manual_seed(0)
     first, second = (renderer.draws(1000, generator)[:, 0] for _ in range(2))
@@ -90,11 +107,12 @@ def test_a_medium_dims_by_the_way_through_it() -> None:
 
 def test_what_the_grid_knows_to_be_empty_is_not_sampled() -> None:
     renderer = make_renderer()
-    everything = renderer(Wall(0.5), rays(), None)
+    middle = torch.full((24, 1), 0.5)
+    everything = renderer(Wall(0.5), rays(), middle)
     assert everything.samples == 24 * STEPS
     renderer.occupancy.density.zero_()
     renderer.occupancy.density[:, :, 4:] = 10.0
-    half = renderer(Wall(0.5), rays(), None)
+    half = renderer(Wall(0.5), rays(), middle)
     assert half.samples == 24 * STEPS // 2
     torch.testing.assert_close(half.colour, everything.colour)
     torch.testing.assert_close(half.depth, everything.depth)
@@ -102,11 +120,11 @@ def test_what_the_grid_knows_to_be_empty_is_not_sampled() -> None:
 
 def test_everything_is_sampled_until_it_was_looked_at_and_then_only_what_is_there() -> None:
     renderer = make_renderer()
-    wall, generator = Wall(0.5), torch.Generator().manual_seed(0)
-    assert renderer(wall, rays(), None).samples == 24 * STEPS
+    wall, generator, middle = Wall(0.5), torch.Generator().manual_seed(0), torch.full((24, 1), 0.5)
+    assert renderer(wall, rays(), middle).samples == 24 * STEPS
     for step in range(64):
         renderer.refresh(wall, generator, step)
-    assert renderer(wall, rays(), None).samples < 24 * STEPS // 2
+    assert renderer(wall, rays(), middle).samples < 24 * STEPS // 2
 
 
 def test_after_the_start_refreshes_cost_the_same_whatever_the_size_of_the_grid() -> None:

@@ -224,7 +224,7 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
         assert seen.met is not None
         adapted = model.adaptive_weights(batch.pixels, kernel, seen.met)
         loss = (1 - SHARE) * loss + SHARE * distance(adapted, seen.colour)
-    own = model.blur.own_loss(kernel, batch.pixels, seen.colour.detach())
+    own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen.colour.detach())
     (loss + own).backward()
     result = StepResult(error.item(), loss.item(), len(kernel), seen.samples, own.item())
     return Gradients(result, gradients_of(model), state_of(model, generator))

@@ -126,6 +126,31 @@ ABLATIONS = Suite(
     (_time(SECONDS),),
 )
 
+ADAPTIVE = Suite(
+    "adaptive",
+    "With and without adaptive weights",
+    "A scene of the suite `blur`, with NeRF's networks at half their width and a third of their "
+    "samples: DP-NeRF's adaptive weights need them. Meant for a GPU.",
+    "fast",
+    (
+        "field_name=mlp",
+        "mlp.width=128",
+        "mlp.fine_width=128",
+        "hierarchical.coarse=32",
+        "hierarchical.fine=32",
+        "train.samples=65536",
+        "train.head_rate=0.001",
+        "train.final_rate=0.1",
+        "train.time_budget=0",
+    ),
+    tuple(scene for scene in BLUR_SCENES if scene.name == "uneven"),
+    (
+        _motions("dynamic", 4, "adaptive.enabled=false"),
+        _motions("dynamic", 4, "adaptive.enabled=true", name="dynamic-4-adaptive"),
+    ),
+    (Budget("steps", ("train.steps=4000",), "4000 steps, whatever time they take"),),
+)
+
 TOY = Suite(
     "toy",
     "Toy scene",
@@ -190,13 +215,13 @@ BLURBALL_FULL = Suite(
     (_contender("dynamic", "dynamic", seeds=3), _contender("none", "none")),
     (
         _time(1200),
-        Budget("hour", ("train.time_budget=3600",), "An hour of training"),
+        Budget("long", ("train.time_budget=2700",), "45 minutes of training"),
     ),
 )
 
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
-    for suite in (BLUR, SAVINGS, ABLATIONS, TOY, TOY_SEVERE, BLURBALL, BLURBALL_FULL)
+    for suite in (BLUR, SAVINGS, ABLATIONS, ADAPTIVE, TOY, TOY_SEVERE, BLURBALL, BLURBALL_FULL)
 }
 
 

@@ -21,6 +21,7 @@ from sharpfield.blur.nested import (
     renormalised_weights,
 )
 from sharpfield.blur.photo_gate import PhotoGate
+from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
@@ -68,8 +69,9 @@ class DynamicBlur(RigidBlur):
         camera: Camera,
         depth: float,
         photos: Float[Tensor, "views height width 3"],
+        correction: PoseCorrection | None = None,
     ) -> None:
-        super().__init__(poses, motions, camera, depth)
+        super().__init__(poses, motions, camera, depth, correction=correction)
         self.config = config
         self.rays = config.motions + 1
         self.first = config.most_rays(hard=False)
@@ -180,13 +182,17 @@ class DynamicBlur(RigidBlur):
         return sizes.minimum(opening.most[:, None, None]).mean((1, 2))
 
     def own_loss(
-        self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self,
+        kernel: Kernel,
+        pixels: Pixels,
+        photo: Float[Tensor, "pixels 3"],
+        colours: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, ""]:
         """What the rays just rendered teach the mask: which ranks explored pixels should open."""
         lessons = kernel.exploration
         if lessons is None:
-            return super().own_loss(kernel, pixels, colours)
-        self._judge_photos(lessons, kernel, pixels, colours)
+            return super().own_loss(kernel, pixels, photo, colours)
+        self._judge_photos(lessons, kernel, pixels, photo, colours)
         has_kernel = self.photo_gate.open[pixels.view[: len(lessons)]]
         wanted = torch.where(has_kernel, self._wanted_sizes(lessons, pixels, colours), 1)
         logits = gate_heights(lessons.sizes, self.rays) / SURROGATE_TEMPERATURE
@@ -195,13 +201,21 @@ class DynamicBlur(RigidBlur):
 
     @torch.no_grad()
     def _judge_photos(
-        self, lessons: Exploration, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self,
+        lessons: Exploration,
+        kernel: Kernel,
+        pixels: Pixels,
+        photo: Float[Tensor, "pixels 3"],
+        colours: Float[Tensor, "rays 3"],
     ) -> None:
-        """Let the photo gate know how the kernel changes all pixels that have all their rays."""
+        """Let the photo gate know what the kernel does to all pixels that have all their rays."""
         whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
         view = pixels.view[whole]
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
-        self.photo_gate.follow(view, changes(lessons.weights[view][:, [0, -1]], rays)[:, 0])
+        sharp_and_blurred = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays)
+        change = sharp_and_blurred.diff(dim=1).square().mean((1, 2))
+        errors = (sharp_and_blurred - photo[whole, None]).square().mean(2)
+        self.photo_gate.follow(view, change, -errors.diff(dim=1)[:, 0])
 
     @torch.no_grad()
     def _wanted_sizes(

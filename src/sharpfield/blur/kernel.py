@@ -186,12 +186,16 @@ class BlurModel(nn.Module, ABC):
         return 0
 
     def own_loss(
-        self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self,
+        kernel: Kernel,
+        pixels: Pixels,
+        photo: Float[Tensor, "pixels 3"],
+        colours: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, ""]:
         """What the blur model asks for beside the photo; zero by default.
 
-        ``kernel`` is that of ``pixels``, all of a step; ``colours``, linear and detached, are what
-        its rays have just seen.
+        ``kernel`` is that of ``pixels``, all of a step, which are ``photo`` in display colours;
+        ``colours``, linear and detached, are what its rays have just seen.
         """
         return colours.new_zeros(())
 

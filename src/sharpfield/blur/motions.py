@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions
-from sharpfield.geometry.se3 import compose
-from sharpfield.ops.exponential import exponential
 from sharpfield.ops.shaken_poses import Aperture, shaken_poses
 
 HIDDEN = 64
@@ -51,8 +49,6 @@ class Motions(nn.Module, ABC):
         self.register_buffer("unit", unit, persistent=False)
         self.motions, self.even_weights = config.motions, config.even_weights
         self.embedding = nn.Parameter(torch.randn(views, config.embedding))
-        self.refine = config.refine
-        self.correction = nn.Parameter(torch.zeros(views, 6)) if config.refine > 0 else None
 
     def weights(
         self, code: Float[Tensor, "views code"]
@@ -77,22 +73,12 @@ class Motions(nn.Module, ABC):
         """What the network makes of a view's embedding; ``code_width`` wide."""
         return self.encoder(self.embedding)
 
-    def centres(self, given: Float[Tensor, "views 3 4"]) -> Float[Tensor, "views 3 4"]:
-        """The poses around which the motions lie: the given ones, or what was learned of them.
-
-        Corrections of all views have mean zero, so that they cannot move the scene as a whole.
-        """
-        if self.correction is None:
-            return given
-        shared = self.correction.mean(0)
-        return compose(given, exponential(self.refine * self.unit * (self.correction - shared)))
-
-    def kernels(self, given: Float[Tensor, "views 3 4"]) -> ViewKernels:
-        """Poses and base weights at once, around the ``given`` poses."""
+    def kernels(self, centres: Float[Tensor, "views 3 4"]) -> ViewKernels:
+        """Poses and base weights at once, around the poses ``centres``."""
         code = self.code()
         weights = self.weights(code)
         path = self.path(code, weights)
-        return ViewKernels(shaken_poses(self.centres(given), path, self.aperture()), weights)
+        return ViewKernels(shaken_poses(centres, path, self.aperture()), weights)
 
 
 class RigidMotions(Motions):

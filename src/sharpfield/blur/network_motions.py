@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -38,7 +36,7 @@ class NetworkMotions(Motions):
         fidelity: FidelityName = "correct",
     ) -> None:
         """``given``: camera-to-world poses of the views. ``depth``: the scene's middle one."""
-        super().__init__(len(given), replace(config, refine=0.0), camera, depth)
+        super().__init__(len(given), config, camera, depth)
         self.window, self.fidelity = network.window, fidelity
         width = network.encoder_width
         self.code_width = width

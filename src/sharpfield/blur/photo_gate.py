@@ -9,23 +9,36 @@ from torch import Tensor, nn
 MEMORY = 0.3
 """Weight of what was seen last in the running mean of how much a photo's kernel changes it."""
 
+REMEMBERED_PIXELS = 4000
+"""Pixels of a photo after which what its kernel gained counts a third."""
+
+SIGNIFICANT = 3.0
+"""A gain is one when it exceeds its standard error this many times."""
+
 
 class PhotoGate(nn.Module):
     """Closes the kernels of photos that are sharp already, and opens them again.
 
     A photo is sharp when its whole kernel changes its pixels by less than ``share`` of what
     kernels change photos in the mean over all, or by less than ``tolerance``, root mean square in
-    display colours. This is measured, not learned: a network takes hundreds of steps to say of a
-    whole photo what half a dozen of its pixels tell at once.
+    display colours - unless the kernel demonstrably brings the photo's pixels closer to what they
+    are: a photo that is hardly blurred beside the others still is. This is measured, not learned:
+    a network takes hundreds of steps to say of a whole photo what half a dozen of its pixels tell
+    at once.
     """
 
     changes: Float[Tensor, " views"]
     """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
 
+    gains: Float[Tensor, "views 2"]
+    """Sums over the pixels of each photo, fading: by how much their kernel lowers their squared
+    error, and the square of that."""
+
     def __init__(self, views: int, share: float, tolerance: float) -> None:
         super().__init__()
         self.share, self.tolerance = share, tolerance
         self.register_buffer("changes", torch.full((views,), -1.0))
+        self.register_buffer("gains", torch.zeros(views, 2))
 
     @property
     def open(self) -> Bool[Tensor, " views"]:
@@ -33,10 +46,28 @@ class PhotoGate(nn.Module):
         known = self.changes >= 0
         change_of = self.changes.clamp(min=0.0).sqrt()
         usual = change_of.sum() / known.sum().clamp(min=1)
-        return ~known | (change_of > (self.share * usual).clamp(min=self.tolerance))
+        smeared = change_of > (self.share * usual).clamp(min=self.tolerance)
+        return ~known | smeared | self.helped
 
-    def follow(self, view: Int[Tensor, " pixels"], change: Float[Tensor, " pixels"]) -> None:
-        """Take in the squared changes of pixels that were rendered with their whole kernels."""
+    @property
+    def helped(self) -> Bool[Tensor, " views"]:
+        """Photos that their kernels explain better than none would."""
+        gain, squared = self.gains.unbind(1)
+        return gain > SIGNIFICANT * squared.sqrt()
+
+    def follow(
+        self,
+        view: Int[Tensor, " pixels"],
+        change: Float[Tensor, " pixels"],
+        gain: Float[Tensor, " pixels"],
+    ) -> None:
+        """Take in pixels that were rendered with their whole kernels.
+
+        ``change``: the squared change by the kernel. ``gain``: the squared error that it saves.
+        """
+        fading = (1.0 - 1.0 / REMEMBERED_PIXELS) ** torch.bincount(view, minlength=len(self.gains))
+        fresh_gains = torch.stack([gain, gain.square()], dim=1)
+        self.gains = (self.gains * fading[:, None]).index_add(0, view, fresh_gains)
         seen, fresh = mean_per_view(change, view, len(self.changes))
         known = self.changes >= 0
         followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)

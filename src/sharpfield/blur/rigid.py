@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.motions import Motions, ViewKernels
+from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.geometry.camera import Camera
 from sharpfield.ops.nested_rays import pack
 
@@ -26,12 +27,14 @@ class RigidBlur(BlurModel):
         camera: Camera,
         depth: float,
         origin: bool = True,
+        correction: PoseCorrection | None = None,
     ) -> None:
         super().__init__(poses)
         self.motions, self.camera, self.depth, self.origin = motions, camera, depth, origin
+        self.correction = correction
 
     def centres(self) -> Float[Tensor, "views 3 4"]:
-        return self.motions.centres(self.poses)
+        return self.poses if self.correction is None else self.correction(self.poses)
 
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
         return self._view_kernels().poses
@@ -41,7 +44,7 @@ class RigidBlur(BlurModel):
 
     def _view_kernels(self) -> ViewKernels:
         """Of every view, with all rays open."""
-        poses, weights = self.motions.kernels(self.poses)
+        poses, weights = self.motions.kernels(self.centres())
         if not self.origin:
             moved = weights[:, 1:]
             weights = F.pad(moved / moved.sum(1, keepdim=True), (1, 0))

@@ -160,11 +160,15 @@ class SparseBlur(BlurModel):
         return self.poses.new_full((len(self.poses),), float(rays))
 
     def own_loss(
-        self, kernel: Kernel, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self,
+        kernel: Kernel,
+        pixels: Pixels,
+        photo: Float[Tensor, "pixels 3"],
+        colours: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, ""]:
         """The alignment of the first rays, read from their poses: mean absolute offsets."""
         if len(kernel) == kernel.pixels:  # plain NeRF
-            return super().own_loss(kernel, pixels, colours)
+            return super().own_loss(kernel, pixels, photo, colours)
         first = kernel.poses.unflatten(0, (kernel.pixels, -1))[:, 0]
         given = self.poses[pixels.view]
         turned_back = given[:, :, :3].transpose(1, 2)

@@ -26,6 +26,10 @@ UNSEEN_ALPHA = 1.1 * OCCUPIED_ALPHA
 
 GOLDEN_SECTION = 0.6180339887498949
 
+PICTURE_PLACES = (0.25, 0.75)
+"""Where within their step the samples of a picture lie. Training sees them everywhere and fits the
+mean; a single place shows the edges of steps."""
+
 OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
 """The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
@@ -63,15 +67,25 @@ class MarchingRenderer(Renderer):
     def __call__(
         self, field: Field, rays: Rays, draws: Float[Tensor, "rays 1"] | None
     ) -> RayColours:
-        """Sample places are ``(i + draw) / steps``; those of a picture lie in mid-step.
+        """Sample places are ``(i + draw) / steps``; a picture is the mean over a few draws.
 
         Gradients reach the rays through the places only: a motion hardly turns a view direction.
         """
+        if draws is not None:
+            return self._render(field, rays, draws[:, 0])
+        passes = [
+            self._render(field, rays, rays.origins.new_full((len(rays),), place))
+            for place in PICTURE_PLACES
+        ]
+        colour = torch.stack([one.colour for one in passes]).mean(0)
+        depth = torch.stack([one.depth for one in passes]).mean(0)
+        return RayColours(colour, depth, sum(one.samples for one in passes))
+
+    def _render(self, field: Field, rays: Rays, offsets: Float[Tensor, " rays"]) -> RayColours:
         inside = cube_rays(rays, self.cube)
-        middle = rays.origins.new_full((len(rays),), 0.5)
         step_length = inside.directions.detach().norm(dim=1) / self.steps
         samples = march(
-            inside.origins, inside.directions, middle if draws is None else draws[:, 0],
+            inside.origins, inside.directions, offsets,
             self.steps, step_length, self.occupancy.density, OCCUPIED_ALPHA,
         )  # fmt: skip
         points = sample_points(inside.origins, inside.directions, samples)

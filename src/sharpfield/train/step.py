@@ -96,7 +96,7 @@ def _add_own_loss(
     model: Model, kernel: Kernel, batch: Batch, seen: Float[Tensor, "rays 3"], group: Group
 ) -> float:
     """The blur model's own loss; every process computes it, and the first adds its gradients."""
-    own = model.blur.own_loss(kernel, batch.pixels, seen)
+    own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen)
     if not group.first:
         return 0.0
     if own.requires_grad:
