@@ -129,7 +129,7 @@ ABLATIONS = Suite(
 ADAPTIVE = Suite(
     "adaptive",
     "With and without adaptive weights",
-    "A scene of the suite `blur`, with NeRF's networks at half their width and a third of their "
+    "A scene of the suite `blur`, with NeRF's networks at half their width and half their "
     "samples: DP-NeRF's adaptive weights need them. Meant for a GPU.",
     "fast",
     (
