@@ -65,6 +65,10 @@ BLUR = Suite(
 )
 
 
+def _of_blur(*names: str) -> tuple[BenchScene, ...]:
+    return tuple(scene for scene in BLUR_SCENES if scene.name in names)
+
+
 def _rays(blur: str, thousands: int) -> Contender:
     rays = f"train.ray_budget={1000 * thousands}"
     return _motions(blur, 4, rays, name=f"{blur}-4-{thousands}k")
@@ -95,7 +99,7 @@ ABLATIONS = Suite(
     "well, and no pressure means no photo gate either.",
     "fast",
     (),
-    tuple(scene for scene in BLUR_SCENES if scene.name in ("uneven", "jagged")),
+    _of_blur("uneven", "jagged"),
     (
         _variant("dynamic-8"),
         _variant("no-cnn", "blur.mask=view"),
@@ -143,7 +147,7 @@ ADAPTIVE = Suite(
         "train.final_rate=0.1",
         "train.time_budget=0",
     ),
-    tuple(scene for scene in BLUR_SCENES if scene.name == "uneven"),
+    _of_blur("uneven"),
     (
         _motions("dynamic", 4, "adaptive.enabled=false"),
         _motions("dynamic", 4, "adaptive.enabled=true", name="dynamic-4-adaptive"),

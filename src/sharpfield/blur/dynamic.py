@@ -212,10 +212,9 @@ class DynamicBlur(RigidBlur):
         whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
         view = pixels.view[whole]
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
-        sharp_and_blurred = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays)
-        change = sharp_and_blurred.diff(dim=1).square().mean((1, 2))
-        errors = (sharp_and_blurred - photo[whole, None]).square().mean(2)
-        self.photo_gate.follow(view, change, -errors.diff(dim=1)[:, 0])
+        display = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays)
+        unmoved, blurred = (display - photo[whole, None]).square().mean(2).unbind(1)
+        self.photo_gate.follow(view, changes(display)[:, 0], unmoved - blurred)
 
     @torch.no_grad()
     def _wanted_sizes(
@@ -224,7 +223,7 @@ class DynamicBlur(RigidBlur):
         """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
         explored = len(lessons)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
-        change = changes(lessons.weights[pixels.view[:explored]], rays)
+        change = changes(gamma_curve(lessons.weights[pixels.view[:explored]] @ rays))
         too_few = change > self.config.mask_tolerance**2
         if lessons.each_alone:
             too_few &= change[:, :1] > self.config.sharp_tolerance**2
@@ -240,9 +239,6 @@ class DynamicBlur(RigidBlur):
             return (self.ranks(self.motion_poses())[view][:, None, None] < sizes - 0.5).float()
 
 
-def changes(
-    weights: Float[Tensor, "pixels sizes motions"], rays: Float[Tensor, "pixels motions 3"]
-) -> Float[Tensor, "pixels sizes"]:
-    """Mean squared difference, in display colours, of pixels of each size to those of the last."""
-    display = gamma_curve(weights @ rays)
+def changes(display: Float[Tensor, "pixels sizes 3"]) -> Float[Tensor, "pixels sizes"]:
+    """Mean squared difference of pixels of each size to those of the last, in display colours."""
     return ((display - display[:, -1:]) ** 2).mean(-1)
