@@ -124,9 +124,9 @@ class BlurConfig:
     """Control points of the smooth camera path that the motions start from."""
     freedom: Amount = 0.3
     """How easily a motion leaves the smooth path, relative to the path itself; 0: never."""
-    refine: Amount = 0.0
-    """How easily the given poses of blurred and sharp photos are corrected, relative to motions;
-    0: never."""
+    refine: Amount = 2.0
+    """How easily the given poses of smeared photos are corrected, in smears; 0: never. Sharp photos
+    hold the scene where it is."""
     even_weights: bool = False
     """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
     start_pixels: Amount = 1.0

@@ -14,7 +14,7 @@ from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import TRAINED, BlurModel, Kernel, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
-from sharpfield.blur.motions import Motions, RigidMotions
+from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.pose_correction import PoseCorrection
@@ -232,9 +232,9 @@ def build_blur(
         motions = ShakenLens(len(poses), blur, camera, depth)
     else:
         motions = RigidMotions(len(poses), blur, camera, depth)
-    correction = None
-    if blur.refine > 0 and blur.motions_from != "network":  # whose motions have a mean of their own
-        correction = PoseCorrection(poses, motions.unit, blur.refine)
+    correction = None  # a network's motions have a mean of their own, and a still lens no smear
+    if blur.refine > 0 and isinstance(motions, RigidMotions):
+        correction = PoseCorrection(poses, motions.unit / PIXELS_PER_UNIT, blur.refine)
     if blur.model == "rigid":
         return RigidBlur(poses, motions, camera, depth, blur.origin, correction)
     return DynamicBlur(poses, motions, blur, camera, depth, photos, correction)

@@ -125,6 +125,7 @@ def test_a_healthy_run_raises_no_caution(make_run: RunMaker) -> None:
         ({"weights": lambda self, view: np.eye(4, dtype="f4")[0]}, "single ray"),
         ({"weights": lambda self, view: np.eye(4, dtype="f4")[3] * np.float32(12)}, "to one side"),
         ({"motion_poses": lambda self, view: far_poses()}, "run away"),
+        ({"pose": lambda self, view: far_poses()[1]}, "pose of photo0.png, photo1.png"),
     ],
 )
 def test_each_failure_has_its_caution(

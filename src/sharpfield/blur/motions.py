@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import camera_directions
@@ -73,12 +74,21 @@ class Motions(nn.Module, ABC):
         """What the network makes of a view's embedding; ``code_width`` wide."""
         return self.encoder(self.embedding)
 
-    def kernels(self, centres: Float[Tensor, "views 3 4"]) -> ViewKernels:
-        """Poses and base weights at once, around the poses ``centres``."""
+    def kernels(
+        self, given: Float[Tensor, "views 3 4"], correction: PoseCorrection | None = None
+    ) -> ViewKernels:
+        """Poses and base weights at once, around the given poses, corrected if need be."""
         code = self.code()
         weights = self.weights(code)
         path = self.path(code, weights)
-        return ViewKernels(shaken_poses(centres, path, self.aperture()), weights)
+        moved = None if correction is None else correction(self._smear(path))
+        return ViewKernels(shaken_poses(given, path, self.aperture(), moved), weights)
+
+    @torch.no_grad()
+    def _smear(self, path: Float[Tensor, "views motions 6"]) -> Float[Tensor, " views"]:
+        """About how far a path displaces the image: twice the root mean square, in pixels."""
+        size = torch.linalg.vector_norm(path / self.unit, dim=(1, 2))
+        return size * (2.0 * PIXELS_PER_UNIT / self.motions**0.5)
 
 
 class RigidMotions(Motions):

@@ -34,7 +34,7 @@ class RigidBlur(BlurModel):
         self.correction = correction
 
     def centres(self) -> Float[Tensor, "views 3 4"]:
-        return self.poses if self.correction is None else self.correction(self.poses)
+        return self.poses if self.correction is None else self.motion_poses()[:, 0]
 
     def motion_poses(self) -> Float[Tensor, "views motions 3 4"]:
         return self._view_kernels().poses
@@ -44,7 +44,7 @@ class RigidBlur(BlurModel):
 
     def _view_kernels(self) -> ViewKernels:
         """Of every view, with all rays open."""
-        poses, weights = self.motions.kernels(self.centres())
+        poses, weights = self.motions.kernels(self.poses, self.correction)
         if not self.origin:
             moved = weights[:, 1:]
             weights = F.pad(moved / moved.sum(1, keepdim=True), (1, 0))

@@ -34,42 +34,52 @@ class Aperture(NamedTuple):
 
 
 def shaken_poses(
-    centres: Float[Tensor, "views 3 4"],
+    given: Float[Tensor, "views 3 4"],
     twists: Float[Tensor, "views motions 6"],
     aperture: Aperture | None = None,
+    correction: Float[Tensor, "views 6"] | None = None,
 ) -> Float[Tensor, "views motions_and_origin 3 4"]:
-    """The centres, and behind each the poses that its motions move it to; the lens moves along.
+    """The given poses, and behind each those that its motions move it to; the lens moves along.
 
-    No aperture: a pinhole. Differentiable in all but the aperture's points.
+    No aperture: a pinhole. A correction is a twist that moves a camera before it shakes. Not
+    differentiable in the given poses and the aperture's points.
     """
     if aperture is None:
         nothing = twists.new_zeros(len(twists))
         aperture = Aperture(twists.new_zeros(twists.shape[1], 2), nothing, nothing)
-    if not use_cpu_kernels(centres, twists, *aperture):
-        return shaken_poses_reference(centres, twists, aperture)
-    poses: Tensor = _ShakenPoses.apply(centres, twists, *aperture)
+    if correction is None:
+        correction = twists.new_zeros(len(twists), 6)
+    if not use_cpu_kernels(given, correction, twists, *aperture):
+        return shaken_poses_reference(given, twists, aperture, correction)
+    poses: Tensor = _ShakenPoses.apply(given, correction, twists, *aperture)
     return poses
 
 
-def shaken_poses_reference(centres: Tensor, twists: Tensor, aperture: Aperture) -> Tensor:
+def shaken_poses_reference(
+    given: Tensor, twists: Tensor, aperture: Aperture, correction: Tensor
+) -> Tensor:
     """The twin of the numba kernel."""
+    centres = se3.compose(given, se3.exponential(correction))[:, None]
     moved = se3.compose(se3.exponential(twists), aperture.matrices())
-    return torch.cat([centres[:, None], se3.compose(centres[:, None], moved)], dim=1)
+    return torch.cat([centres, se3.compose(centres, moved)], dim=1)
 
 
 class _ShakenPoses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         ctx.inputs = arrays(*inputs)
-        views, motions, _ = inputs[1].shape
+        views, motions, _ = inputs[2].shape
         poses = torch.empty(views, motions + 1, 3, 4)
-        shaken_poses_cpu.shaken_poses(*ctx.inputs, *arrays(poses))
+        ctx.outputs = arrays(poses)
+        shaken_poses_cpu.shaken_poses(*ctx.inputs, *ctx.outputs)
         return poses
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        centres, twists, _, radius, disparity = ctx.inputs
-        gradients = [torch.zeros(array.shape) for array in (centres, twists, radius, disparity)]
-        shaken_poses_cpu.shaken_poses_gradient(*ctx.inputs, *arrays(upstream, *gradients))
-        d_centres, d_twists, d_radius, d_disparity = gradients
-        return d_centres, d_twists, None, d_radius, d_disparity
+        _, correction, twists, _, radius, disparity = ctx.inputs
+        gradients = [torch.zeros(x.shape) for x in (correction, twists, radius, disparity)]
+        shaken_poses_cpu.shaken_poses_gradient(
+            *ctx.inputs, *ctx.outputs, *arrays(upstream, *gradients)
+        )
+        d_correction, d_twists, d_radius, d_disparity = gradients
+        return None, d_correction, d_twists, None, d_radius, d_disparity

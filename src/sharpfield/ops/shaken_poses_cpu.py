@@ -25,64 +25,83 @@ def _through_lens(motion, p, q, a, b, out):  # type: ignore[no-untyped-def]
         out[i, 3] = p * x + q * y + motion[i, 3]
 
 
+@numba.njit(inline="always")
+def _compose(outer, inner, out):  # type: ignore[no-untyped-def]
+    for i in range(3):
+        for j in range(4):
+            out[i, j] = (
+                outer[i, 0] * inner[0, j] + outer[i, 1] * inner[1, j] + outer[i, 2] * inner[2, j]
+            )
+        out[i, 3] += outer[i, 3]
+
+
+@numba.njit(inline="always")
+def _turn_back(outer, upstream, out):  # type: ignore[no-untyped-def]
+    """Write the gradient of ``inner`` in ``_compose``."""
+    for i in range(3):
+        for j in range(4):
+            out[i, j] = (
+                outer[0, i] * upstream[0, j]
+                + outer[1, i] * upstream[1, j]
+                + outer[2, i] * upstream[2, j]
+            )
+
+
 @numba.njit(cache=True)
-def shaken_poses(centres, twists, points, radius, disparity, poses):  # type: ignore[no-untyped-def]
+def shaken_poses(given, corrections, twists, points, radius, disparity, poses):  # type: ignore[no-untyped-def]
     views, motions = twists.shape[:2]
+    corrected = np.empty((views, 3, 4), np.float32)
     moved = np.empty((motions, 3, 4), np.float32)
     seen = np.empty((3, 4), np.float32)
+    exponential(corrections, corrected)
     for v in range(views):
         exponential(twists[v], moved)
-        centre = centres[v]
-        poses[v, 0] = centre
+        centre = poses[v, 0]
+        _compose(given[v], corrected[v], centre)
         for m in range(motions):
             p, q, a, b = _lens_point(points, radius[v], disparity[v], m)
             _through_lens(moved[m], p, q, a, b, seen)
-            for i in range(3):
-                for j in range(4):
-                    poses[v, m + 1, i, j] = (
-                        centre[i, 0] * seen[0, j]
-                        + centre[i, 1] * seen[1, j]
-                        + centre[i, 2] * seen[2, j]
-                    )
-                poses[v, m + 1, i, 3] += centre[i, 3]
+            _compose(centre, seen, poses[v, m + 1])
 
 
 @numba.njit(cache=True)
 def shaken_poses_gradient(  # type: ignore[no-untyped-def]
-    centres, twists, points, radius, disparity, upstream, d_centres, d_twists, d_radius, d_disparity
-):
+    given, corrections, twists, points, radius, disparity, poses, upstream,
+    d_corrections, d_twists, d_radius, d_disparity,
+):  # fmt: skip
     views, motions = twists.shape[:2]
+    d_corrected = np.empty((views, 3, 4), np.float32)
     moved = np.empty((motions, 3, 4), np.float32)
     d_moved = np.empty((motions, 3, 4), np.float32)
     seen = np.empty((3, 4), np.float32)
     d_seen = np.empty((3, 4), np.float32)
+    d_centre = np.empty((3, 4), np.float32)
     for v in range(views):
         exponential(twists[v], moved)
-        centre = centres[v]
-        d_centres[v] = upstream[v, 0]
+        centre = poses[v, 0]
+        d_centre[:] = upstream[v, 0]
         for m in range(motions):
             p, q, a, b = _lens_point(points, radius[v], disparity[v], m)
             _through_lens(moved[m], p, q, a, b, seen)
             g = upstream[v, m + 1]
             for i in range(3):
                 for j in range(3):
-                    d_centres[v, i, j] += (
+                    d_centre[i, j] += (
                         g[i, 0] * seen[j, 0]
                         + g[i, 1] * seen[j, 1]
                         + g[i, 2] * seen[j, 2]
                         + g[i, 3] * seen[j, 3]
                     )
-                d_centres[v, i, 3] += g[i, 3]
-                for j in range(4):
-                    d_seen[i, j] = (
-                        centre[0, i] * g[0, j] + centre[1, i] * g[1, j] + centre[2, i] * g[2, j]
-                    )
+                d_centre[i, 3] += g[i, 3]
+            _turn_back(centre, g, d_seen)
             d_p, d_q, d_a, d_b = _lens_gradient(moved[m], d_seen, p, q, a, b, d_moved[m])
             d_p += disparity[v] * d_a
             d_q += disparity[v] * d_b
             d_radius[v] += points[m, 0] * d_p + points[m, 1] * d_q
             d_disparity[v] += p * d_a + q * d_b
         exponential_gradient(twists[v], d_moved, d_twists[v])
+        _turn_back(given[v], d_centre, d_corrected[v])
+    exponential_gradient(corrections, d_corrected, d_corrections)
 
 
 @numba.njit(inline="always")

@@ -17,6 +17,7 @@ _SATURATED_SHARE = 0.9
 _SINGLE_RAY_WEIGHT = 0.98
 _DRIFT_PIXELS = 2.0
 _FAR_SHARE = 0.2
+_MISPLACED_SHARE = 0.02
 _FLAT_DEVIATION = 2.0
 _FEW_VIEWS = 3
 _LATE_GAIN = 0.4
@@ -29,7 +30,7 @@ def cautions(
     """One sentence or two for each known failure that this run shows signs of; empty is good."""
     found = _of_renders(evaluation)
     if run.motions > 1:
-        found += _of_masks(run, evaluation) + _of_motions(run)
+        found += _of_masks(run, evaluation) + _of_motions(run) + _of_poses(run)
     found += _of_scores(evaluation, baseline)
     if curve.late_gain() > _LATE_GAIN:
         found.append(
@@ -91,6 +92,23 @@ def _of_motions(run: Run) -> list[str]:
             "the width: the blur is extreme, or the kernel has run away."
         )
     return found
+
+
+def _of_poses(run: Run) -> list[str]:
+    misplaced = []
+    for index in run.scene.train_indices:
+        view = run.scene.views[index]
+        from_given = np.stack([view.pose, run.pose(index)])
+        _, moved = centre_displacements(view.camera, from_given, middle_depth(run.scene))
+        if np.linalg.norm(moved) > _MISPLACED_SHARE * view.camera.width:
+            misplaced.append(view.name)
+    if not misplaced:
+        return []
+    return [
+        f"The given pose of {_names(misplaced)} was corrected by more than "
+        f"{_MISPLACED_SHARE:.0%} of the width. Where it is far off, the photo does more harm than "
+        "good: estimate the poses anew, or leave it out."
+    ]
 
 
 def _of_scores(evaluation: Evaluation, baseline: Mapping[str, Evaluation]) -> list[str]:
