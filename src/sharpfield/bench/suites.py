@@ -155,6 +155,21 @@ ADAPTIVE = Suite(
     (Budget("steps", ("train.steps=4000",), "4000 steps, whatever time they take"),),
 )
 
+POSES = Suite(
+    "poses",
+    "With and without corrected poses",
+    "Scenes of the suite `blur`, whose given poses are exact but for `noisy-poses`.",
+    "fast",
+    ("train.time_budget=0",),
+    _of_blur("even", "uneven", "noisy-poses"),
+    tuple(
+        _motions(blur, 4, f"blur.refine={refine}", name=f"{blur}-4{name}")
+        for blur in ("dynamic", "rigid")
+        for name, refine in (("", 2), ("-given-poses", 0))
+    ),
+    (Budget("steps", ("train.steps=1000",), "1000 steps, whatever time they take"),),
+)
+
 TOY = Suite(
     "toy",
     "Toy scene",
@@ -225,7 +240,17 @@ BLURBALL_FULL = Suite(
 
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
-    for suite in (BLUR, SAVINGS, ABLATIONS, ADAPTIVE, TOY, TOY_SEVERE, BLURBALL, BLURBALL_FULL)
+    for suite in (
+        BLUR,
+        SAVINGS,
+        ABLATIONS,
+        ADAPTIVE,
+        POSES,
+        TOY,
+        TOY_SEVERE,
+        BLURBALL,
+        BLURBALL_FULL,
+    )
 }
 
 

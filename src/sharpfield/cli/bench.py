@@ -25,8 +25,8 @@ def bench(
         str,
         typer.Argument(
             help="blur: every blur model on hard scenes. savings: rays at equal PSNR. ablations: "
-            "the parts of the dynamic kernel. adaptive: DP-NeRF's adaptive weights. toy, "
-            "toy-severe, blurball, blurball-full: one scene."
+            "the parts of the dynamic kernel. adaptive: DP-NeRF's adaptive weights. poses: what "
+            "correcting them gains. toy, toy-severe, blurball, blurball-full: one scene."
         ),
     ],
     output: Annotated[
