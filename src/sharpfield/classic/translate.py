@@ -162,7 +162,7 @@ def _blur(options: ClassicOptions) -> BlurConfig:
         motions_from="path" if dynamic else "network",
         origin=dynamic or options.rbk_use_origin,
         embedding=options.rbk_view_embed_ch,
-        refine=0.0,
+        refine=0.0,  # the classic system takes poses as they are given
     )
 
 

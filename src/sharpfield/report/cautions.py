@@ -95,11 +95,12 @@ def _of_motions(run: Run) -> list[str]:
 
 
 def _of_poses(run: Run) -> list[str]:
+    depth = middle_depth(run.scene)
     misplaced = []
     for index in run.scene.train_indices:
         view = run.scene.views[index]
         from_given = np.stack([view.pose, run.pose(index)])
-        _, moved = centre_displacements(view.camera, from_given, middle_depth(run.scene))
+        _, moved = centre_displacements(view.camera, from_given, depth)
         if np.linalg.norm(moved) > _MISPLACED_SHARE * view.camera.width:
             misplaced.append(view.name)
     if not misplaced:
