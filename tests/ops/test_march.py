@@ -5,10 +5,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sharpfield.ops.march import OPAQUE, Samples, march, sample_points, walk_reference
+from sharpfield.ops.march import (
+    MOST_OF_A_STEP,
+    Limits,
+    Samples,
+    march,
+    sample_points,
+    walk_reference,
+)
 
 STEPS = 24
-THRESHOLD = 0.05
+LIMITS = Limits(thin=0.05, opaque=6.0)
 
 
 def random_rays(rays: int = 60) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -31,14 +38,14 @@ def expected(rays: tuple[Tensor, Tensor, Tensor, Tensor], density: Tensor) -> li
     """Kept places of each ray according to the reference walk."""
     origins, directions, offsets, step_length = rays
     slots, counts = walk_reference(
-        origins, directions, offsets, step_length, STEPS, density, THRESHOLD
+        origins, directions, offsets, step_length, STEPS, density, LIMITS
     )
     return [((slots[r, : counts[r]] + offsets[r]) / STEPS).tolist() for r in range(len(origins))]
 
 
 def marched(rays: tuple[Tensor, Tensor, Tensor, Tensor], density: Tensor) -> Samples:
     origins, directions, offsets, step_length = rays
-    return march(origins, directions, offsets, STEPS, step_length, density, THRESHOLD)
+    return march(origins, directions, offsets, STEPS, step_length, density, LIMITS)
 
 
 def per_ray(samples: Samples) -> list[list[float]]:
@@ -62,7 +69,7 @@ def test_other_devices_and_types_pack_the_same_samples() -> None:
     rays, density = random_rays(), random_grid()
     fast = marched(rays, density)
     origins, directions, offsets, step_length = (tensor.double() for tensor in rays)
-    slow = march(origins, directions, offsets, STEPS, step_length, density.double(), THRESHOLD)
+    slow = march(origins, directions, offsets, STEPS, step_length, density.double(), LIMITS)
     assert torch.equal(fast.starts, slow.starts) and torch.equal(fast.ray, slow.ray)
     torch.testing.assert_close(fast.t, slow.t.float())
 
@@ -77,11 +84,18 @@ def test_an_empty_grid_leaves_the_last_step_only() -> None:
 def test_nothing_is_sampled_behind_an_opaque_place() -> None:
     origins, directions, offsets, step_length = random_rays()
     step_length = torch.ones_like(step_length)
-    for optical in (1.01 * OPAQUE, 0.51 * OPAQUE, 0.11 * OPAQUE):
-        density = torch.full((4, 4, 4), optical)
+    for share in (0.34, 0.24, 0.11):
+        density = torch.full((4, 4, 4), share * LIMITS.opaque)
         samples = marched((origins, directions, offsets, step_length), density)
-        assert (samples.starts.diff() == int(OPAQUE / optical) + 1).all()
+        assert (samples.starts.diff() == int(1 / share) + 1).all()
         torch.testing.assert_close(samples.t[samples.starts[:-1]], offsets / STEPS)
+
+
+def test_one_cell_hides_nothing_however_dense() -> None:
+    """The surface may lie behind where the ray crosses it."""
+    origins, directions, offsets, step_length = random_rays()
+    samples = marched((origins, directions, offsets, step_length), torch.full((4, 4, 4), 1e6))
+    assert (samples.starts.diff() == int(1 / MOST_OF_A_STEP) + 1).all()
 
 
 def test_sample_points_and_their_gradients() -> None:

@@ -8,7 +8,7 @@ from sharpfield.fields.field import FieldSamples
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
-from sharpfield.render.marching import MarchingRenderer
+from sharpfield.render.marching import EXPLORING, SETTLED, SETTLED_FROM, MarchingRenderer
 
 CAMERA = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
 POSE = torch.eye(3, 4)
@@ -122,8 +122,23 @@ def test_everything_is_sampled_until_it_was_looked_at_and_then_only_what_is_ther
     wall, generator, middle = Wall(0.5), torch.Generator().manual_seed(0), torch.full((24, 1), 0.5)
     assert renderer(wall, rays(), middle).samples == 24 * STEPS
     for step in range(64):
-        renderer.refresh(wall, generator, step)
+        renderer.refresh(wall, generator, step, 0.0)
     assert renderer(wall, rays(), middle).samples < 24 * STEPS // 2
+
+
+def test_fog_is_sampled_until_shapes_have_settled() -> None:
+    renderer, wall, middle = make_renderer(), Wall(2.0), torch.full((24, 1), 0.5)
+    step_length = renderer.cube.rays(rays()).directions.norm(dim=1) / STEPS
+    fog = (EXPLORING.thin * SETTLED.thin) ** 0.5
+    renderer.occupancy.density.fill_(fog / float(step_length.mean()))
+    sampled = []
+    for share_done in (0.0, SETTLED_FROM, 1.0):
+        renderer.refresh(wall, torch.Generator(), 1, share_done)
+        sampled.append(renderer(wall, rays(), middle).samples)
+    assert sampled == [24 * STEPS, 24, 24]
+    resumed = make_renderer()
+    resumed.load_state_dict(renderer.state_dict())
+    assert resumed(wall, rays(), middle).samples == 24
 
 
 def test_after_the_start_refreshes_cost_the_same_whatever_the_size_of_the_grid() -> None:
@@ -137,7 +152,7 @@ def test_after_the_start_refreshes_cost_the_same_whatever_the_size_of_the_grid()
     def evaluations(grid: tuple[int, int, int], start: int) -> int:
         renderer, wall = make_renderer(grid), Counting(0.5)
         for step in range(start, start + 128):
-            renderer.refresh(wall, torch.Generator(), step)
+            renderer.refresh(wall, torch.Generator(), step, 0.0)
         return wall.points
 
     small, large = (96, 96, 48), (192, 192, 96)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -26,8 +26,20 @@ class Samples:
     starts: Int[Tensor, " rays_plus_one"]
 
 
-OPAQUE = 12.0
-"""Optical depth by the occupancy grid behind which nothing is sampled (transmittance 6e-6)."""
+class Limits(NamedTuple):
+    """Which steps of a ray are worth a sample, in optical depths by the occupancy grid.
+
+    Steps through cells not above ``thin`` are skipped, and so is all behind a depth of ``opaque``.
+    """
+
+    thin: float
+    opaque: float
+
+
+MOST_OF_A_STEP = 0.35
+"""Of ``opaque``, the share that one step can count for. A cell is as dense as its densest place of
+late, which the ray may miss: with less, the surface that it meets could lie behind its last sample.
+"""
 
 
 def march(
@@ -37,13 +49,12 @@ def march(
     steps: int,
     step_length: Float[Tensor, " rays"],
     density: Float[Tensor, "x y z"],
-    threshold: float,
+    limits: Limits,
 ) -> Samples:
     """Keep the steps ``t = (i + offset) / steps`` that fall into occupied cells of the unit cube.
 
-    A cell is occupied when ``density * step_length`` exceeds ``threshold``. A ray ends where the
-    grid's optical depth passes ``OPAQUE``. The last step is kept always: it is the far plane.
-    Not differentiable.
+    A step's optical depth is ``density * step_length``. The last step is kept always: it is the far
+    plane. Not differentiable.
     """
     with torch.no_grad():
         offsets = offsets.contiguous()
@@ -54,7 +65,7 @@ def march(
             step_length.detach().contiguous(),
             steps,
             density,
-            threshold,
+            limits,
         )
         starts = torch.zeros(len(origins) + 1, dtype=torch.int64, device=origins.device)
         torch.cumsum(counts, 0, out=starts[1:])
@@ -78,15 +89,15 @@ def _walk(
     step_length: Tensor,
     steps: int,
     density: Tensor,
-    threshold: float,
+    limits: Limits,
 ) -> tuple[Tensor, Tensor]:
     if not use_cpu_kernels(origins, directions, offsets, density):
-        return walk_reference(origins, directions, offsets, step_length, steps, density, threshold)
+        return walk_reference(origins, directions, offsets, step_length, steps, density, limits)
     slots = torch.empty(len(origins), steps, dtype=torch.int32)
     counts = torch.empty(len(origins), dtype=torch.int64)
     march_cpu.walk(
         origins.numpy(), directions.numpy(), offsets.numpy(), step_length.numpy(), density.numpy(),
-        threshold, OPAQUE, slots.numpy(), counts.numpy(),
+        limits.thin, limits.opaque, MOST_OF_A_STEP * limits.opaque, slots.numpy(), counts.numpy(),
     )  # fmt: skip
     return slots, counts
 
@@ -98,7 +109,7 @@ def walk_reference(
     step_length: Tensor,
     steps: int,
     density: Tensor,
-    threshold: float,
+    limits: Limits,
 ) -> tuple[Tensor, Tensor]:
     """The twin of the numba walk: kept step indices, packed to the left, and their number."""
     index = torch.arange(steps, device=origins.device)
@@ -107,9 +118,9 @@ def walk_reference(
     size = torch.tensor(density.shape, device=origins.device)
     cell = torch.minimum((points * size).long().clamp(min=0), size - 1)
     optical = density[cell[..., 0], cell[..., 1], cell[..., 2]] * step_length[:, None]
-    keep = (optical > threshold) | (index == steps - 1)
-    kept_optical = torch.where(keep, optical, 0.0)
-    keep &= kept_optical.cumsum(1) - kept_optical <= OPAQUE
+    keep = (optical > limits.thin) | (index == steps - 1)
+    kept = torch.where(keep, optical, 0.0).clamp(max=MOST_OF_A_STEP * limits.opaque)
+    keep &= kept.cumsum(1) - kept <= limits.opaque
     slots = torch.argsort((~keep).to(torch.uint8), dim=1, stable=True).to(torch.int32)
     return slots, keep.sum(1)
 

@@ -12,7 +12,7 @@ def _cell(value, size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(fastmath=True, cache=True)
-def _walk(origin, direction, offset, step, density, threshold, opaque, slots):  # type: ignore[no-untyped-def]
+def _walk(origin, direction, offset, step, density, thin, opaque, most, slots):  # type: ignore[no-untyped-def]
     """Write the indices of the kept steps of one ray to ``slots``; return how many."""
     steps = slots.shape[0]
     sx, sy, sz = density.shape
@@ -25,17 +25,17 @@ def _walk(origin, direction, offset, step, density, threshold, opaque, slots):  
             _cell(origin[1] + t * direction[1], sy),
             _cell(origin[2] + t * direction[2], sz),
         ]
-        if value * step > threshold or i == steps - 1:
+        if value * step > thin or i == steps - 1:
             slots[kept] = i
             kept += 1
-            optical_depth += value * step
+            optical_depth += min(value * step, np.float32(most))
             if optical_depth > opaque:
                 break
     return kept
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
-def walk(origins, directions, offsets, step, density, threshold, opaque, slots, counts):  # type: ignore[no-untyped-def]
+def walk(origins, directions, offsets, step, density, thin, opaque, most, slots, counts):  # type: ignore[no-untyped-def]
     for ray in numba.prange(origins.shape[0]):
         counts[ray] = _walk(
             origins[ray],
@@ -43,8 +43,9 @@ def walk(origins, directions, offsets, step, density, threshold, opaque, slots, 
             offsets[ray],
             step[ray],
             density,
-            threshold,
+            thin,
             opaque,
+            most,
             slots[ray],
         )
 

@@ -13,15 +13,21 @@ from sharpfield.fields.field import Field
 from sharpfield.geometry.ndc import NdcCube, ndc_lengths
 from sharpfield.geometry.rays import Rays
 from sharpfield.ops.composite import composite
-from sharpfield.ops.march import march, sample_points
+from sharpfield.ops.march import Limits, march, sample_points
 from sharpfield.ops.ray_maps import cube_rays
 from sharpfield.render.occupancy import OccupancyGrid
 from sharpfield.render.renderer import RayColours, Renderer
 
-OCCUPIED_ALPHA = 0.03
-"""A step through a cell counts when it would be at least this opaque: what is thinner is fog."""
+EXPLORING = Limits(thin=0.03, opaque=12.0)
+SETTLED = Limits(thin=0.055, opaque=4.5)
+"""Fog and what hides behind surfaces are sampled while shapes are found, and fewer, better placed
+samples to a ray leave more rays once they have settled. Shapes that are not found yet would freeze
+where they are: the motions bend to fit them, and other views are displaced."""
 
-UNSEEN_ALPHA = 1.1 * OCCUPIED_ALPHA
+SETTLED_FROM = 0.3
+"""The share of training at which shapes have settled; limits change evenly until then."""
+
+UNSEEN_ALPHA = 1.1 * EXPLORING.thin
 """What a step through a cell counts for until its first update, which then may close it."""
 
 GOLDEN_SECTION = 0.6180339887498949
@@ -44,12 +50,16 @@ SMALL_GRID = 96 * 96 * 48
 class MarchingRenderer(Renderer):
     """March, evaluate the field where the occupancy grid is not empty, composite."""
 
+    settled: Float[Tensor, ""]
+    """How far the shapes have settled, in [0, 1]."""
+
     def __init__(self, cube: NdcCube, cells: tuple[int, int, int], steps: int) -> None:
         """``cells`` of the occupancy grid along each axis; ``steps`` per ray."""
         super().__init__()
         self.cube = cube
         # No ray crosses the cube, which is 1 deep, in shorter steps than 1 / steps.
         self.occupancy = OccupancyGrid(cells, UNSEEN_ALPHA * steps)
+        self.register_buffer("settled", torch.zeros(()))
         self.steps = steps
         rarely = round(OCCUPANCY_EVERY * math.prod(cells) / SMALL_GRID)
         self.refresh_every = max(OCCUPANCY_EVERY, rarely)
@@ -86,12 +96,17 @@ class MarchingRenderer(Renderer):
         step_length = inside.directions.detach().norm(dim=1) / self.steps
         samples = march(
             inside.origins, inside.directions, offsets,
-            self.steps, step_length, self.occupancy.density, OCCUPIED_ALPHA,
+            self.steps, step_length, self.occupancy.density, self._limits(),
         )  # fmt: skip
         points = sample_points(inside.origins, inside.directions, samples)
         seen = field(points, F.normalize(rays.directions.detach(), dim=1), samples.ray)
         colour, depth = composite(seen.density, seen.colour, samples, step_length)
         return RayColours(colour, depth, len(samples.t))
+
+    def _limits(self) -> Limits:
+        settled = float(self.settled)
+        pairs = zip(EXPLORING, SETTLED, strict=True)
+        return Limits(*(first * (last / first) ** settled for first, last in pairs))
 
     def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
         low, high = self.cube.low[2], self.cube.high[2]
@@ -101,7 +116,10 @@ class MarchingRenderer(Renderer):
         with torch.no_grad():
             field.density(self.occupancy.density.new_zeros(1, 3))
 
-    def refresh(self, field: Field, generator: torch.Generator, step: int) -> None:
+    def refresh(
+        self, field: Field, generator: torch.Generator, step: int, share_done: float
+    ) -> None:
+        self.settled.fill_(min(1.0, share_done / SETTLED_FROM))
         every = OCCUPANCY_EVERY if step < OFTEN_UNTIL else self.refresh_every
         if step % every == 0:
             self.occupancy.update(field, generator, OCCUPANCY_SLABS)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from sharpfield.fields.field import Field
 
-DECAY = 0.85
-"""A cell forgets its highest density by this factor at each of its updates."""
+DECAY = 0.3
+"""A cell forgets its highest density by this factor at each of its updates: one that was opaque is
+known to be empty after half a dozen."""
 
 
 class OccupancyGrid(nn.Module):

@@ -64,8 +64,11 @@ class Renderer(nn.Module, ABC):
         In units of their directions: where these have camera depth 1, it is the camera depth.
         """
 
-    def refresh(self, field: Any, generator: torch.Generator, step: int) -> None:
-        """Called after every training step, for what a renderer remembers of the field."""
+    def refresh(self, field: Any, generator: torch.Generator, step: int, share_done: float) -> None:
+        """Called after every training step, for what a renderer remembers of the field.
+
+        ``share_done``: how much of the training is over, in [0, 1].
+        """
 
     def rehearse(self, field: Any) -> None:
         """Run what `refresh` will need, without effect."""

@@ -111,7 +111,9 @@ class Trainer:
         result = compute_gradients(self.model, batch, settings, self.generator, self.group)
         self.optimiser.step()
         self._account(result, len(batch.pixels), phase)
-        self.model.renderer.refresh(self.model.field, self.generator, progress.step)
+        self.model.renderer.refresh(
+            self.model.field, self.generator, progress.step, self.share_done
+        )
         progress.step += 1
         if self.share_done > 1.0 - config.train.average:
             self.mean.add()
