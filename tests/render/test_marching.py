@@ -8,7 +8,12 @@ from sharpfield.fields.field import FieldSamples
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube
 from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
-from sharpfield.render.marching import EXPLORING, SETTLED, SETTLED_FROM, MarchingRenderer
+from sharpfield.render.marching import (
+    EXPLORING,
+    SETTLED,
+    SETTLED_STEPS,
+    MarchingRenderer,
+)
 
 CAMERA = Camera(6, 4, 5.0, 5.0, 3.0, 2.0)
 POSE = torch.eye(3, 4)
@@ -132,10 +137,10 @@ def test_fog_is_sampled_until_shapes_have_settled() -> None:
     fog = (EXPLORING.thin * SETTLED.thin) ** 0.5
     renderer.occupancy.density.fill_(fog / float(step_length.mean()))
     sampled = []
-    for share_done in (0.0, SETTLED_FROM, 1.0):
-        renderer.refresh(wall, torch.Generator(), 1, share_done)
+    for step, share_done in ((1, 1.0), (SETTLED_STEPS + 1, 0.0), (SETTLED_STEPS + 1, 1.0)):
+        renderer.refresh(wall, torch.Generator(), step, share_done)
         sampled.append(renderer(wall, rays(), middle).samples)
-    assert sampled == [24 * STEPS, 24, 24]
+    assert sampled == [24 * STEPS, 24 * STEPS, 24]
     resumed = make_renderer()
     resumed.load_state_dict(renderer.state_dict())
     assert resumed(wall, rays(), middle).samples == 24

@@ -24,10 +24,11 @@ SETTLED = Limits(thin=0.055, opaque=4.5)
 samples to a ray leave more rays once they have settled. Shapes that are not found yet would freeze
 where they are: the motions bend to fit them, and other views are displaced."""
 
-SETTLED_FROM = 0.3
-"""The share of training at which shapes have settled; limits change evenly until then."""
+SETTLED_SHARE, SETTLED_STEPS = 0.3, 256
+"""The share of training, and the steps at least, by which shapes have settled; limits change evenly
+until then."""
 
-UNSEEN_ALPHA = 1.1 * EXPLORING.thin
+UNSEEN_ALPHA = 1.1 * max(EXPLORING.thin, SETTLED.thin)
 """What a step through a cell counts for until its first update, which then may close it."""
 
 GOLDEN_SECTION = 0.6180339887498949
@@ -119,7 +120,7 @@ class MarchingRenderer(Renderer):
     def refresh(
         self, field: Field, generator: torch.Generator, step: int, share_done: float
     ) -> None:
-        self.settled.fill_(min(1.0, share_done / SETTLED_FROM))
+        self.settled.fill_(min(1.0, share_done / SETTLED_SHARE, step / SETTLED_STEPS))
         every = OCCUPANCY_EVERY if step < OFTEN_UNTIL else self.refresh_every
         if step % every == 0:
             self.occupancy.update(field, generator, OCCUPANCY_SLABS)
