@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sharpfield.ops.march import (
-    MOST_OF_A_STEP,
+    LARGEST_STEP,
     Limits,
     Samples,
     march,
@@ -95,7 +95,7 @@ def test_one_cell_hides_nothing_however_dense() -> None:
     """The surface may lie behind where the ray crosses it."""
     origins, directions, offsets, step_length = random_rays()
     samples = marched((origins, directions, offsets, step_length), torch.full((4, 4, 4), 1e6))
-    assert (samples.starts.diff() == int(1 / MOST_OF_A_STEP) + 1).all()
+    assert (samples.starts.diff() == int(1 / LARGEST_STEP) + 1).all()
 
 
 def test_sample_points_and_their_gradients() -> None:

@@ -36,10 +36,10 @@ class Limits(NamedTuple):
     opaque: float
 
 
-MOST_OF_A_STEP = 0.35
-"""Of ``opaque``, the share that one step can count for. A cell is as dense as its densest place of
-late, which the ray may miss: with less, the surface that it meets could lie behind its last sample.
-"""
+LARGEST_STEP = 0.35
+"""Of ``opaque``, the share that one step can count for: three steps at least go into what looks
+opaque. A cell is as dense as its densest place of late, and the surface may lie behind where the
+ray crosses it."""
 
 
 def march(
@@ -97,7 +97,7 @@ def _walk(
     counts = torch.empty(len(origins), dtype=torch.int64)
     march_cpu.walk(
         origins.numpy(), directions.numpy(), offsets.numpy(), step_length.numpy(), density.numpy(),
-        limits.thin, limits.opaque, MOST_OF_A_STEP * limits.opaque, slots.numpy(), counts.numpy(),
+        limits.thin, limits.opaque, LARGEST_STEP * limits.opaque, slots.numpy(), counts.numpy(),
     )  # fmt: skip
     return slots, counts
 
@@ -119,7 +119,7 @@ def walk_reference(
     cell = torch.minimum((points * size).long().clamp(min=0), size - 1)
     optical = density[cell[..., 0], cell[..., 1], cell[..., 2]] * step_length[:, None]
     keep = (optical > limits.thin) | (index == steps - 1)
-    kept = torch.where(keep, optical, 0.0).clamp(max=MOST_OF_A_STEP * limits.opaque)
+    kept = torch.where(keep, optical, 0.0).clamp(max=LARGEST_STEP * limits.opaque)
     keep &= kept.cumsum(1) - kept <= limits.opaque
     slots = torch.argsort((~keep).to(torch.uint8), dim=1, stable=True).to(torch.int32)
     return slots, keep.sum(1)
