@@ -28,7 +28,7 @@ SETTLED_SHARE, SETTLED_STEPS = 0.3, 256
 """The share of training, and the steps at least, by which shapes have settled; limits change evenly
 until then."""
 
-UNSEEN_ALPHA = 1.1 * max(EXPLORING.thin, SETTLED.thin)
+UNSEEN_ALPHA = 1.1 * SETTLED.thin
 """What a step through a cell counts for until its first update, which then may close it."""
 
 GOLDEN_SECTION = 0.6180339887498949
