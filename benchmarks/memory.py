@@ -96,7 +96,7 @@ def main() -> None:
     lines = [
         "# Memory of a step\n",
         "Made by `python benchmarks/memory.py`; do not edit. DP-NeRF's model at full size, "
-        f"N_rand 1024. Machine: {machine_kind()}. The original's figure is "
+        f"N_rand 1024. Machine: {machine_kind(torch.device('cpu'))}. The original's figure is "
         f"{ORIGINAL_MIB_PER_RAY} MiB per ray, measured on its code in the same way "
         "(shared/reference/method.md, E). A split step has the same gradients.\n",
         f"| {' | '.join(headings)} |",

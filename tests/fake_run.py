@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -107,6 +108,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             "scene": scene,
             "truth": FakeTruth(sharp, extent) if truth else None,
             "config": Config(blur=BlurConfig(model=model, motions=motions - 1)),
+            "device": torch.device("cpu"),
             "step": 100,
             "training_seconds": 12.5,
             "seed": 7,

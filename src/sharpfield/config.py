@@ -200,7 +200,7 @@ class RigidNetworkConfig:
 class SparseConfig:
     """Deblur-NeRF's kernel of points in the image plane (``blur.model`` sparse).
 
-    Of ``blur``, it heeds ``motions`` alone; the published kernel has 4.
+    Of ``blur``, it heeds ``motions`` and ``motions_every`` alone; the published kernel has 4.
     """
 
     window: Positive = 10.0

@@ -49,7 +49,7 @@ def preset(name: str) -> Config:
     many; with a larger share of them before the kernel opens; with half as many samples along a
     ray; with rates that stay high; and with fewer motions, because there is no time to tell more
     apart. ``paper`` is the classic system, for a GPU and a day: the networks, samples, rates and
-    number of steps of DP-NeRF.
+    number of steps of DP-NeRF, and poses as they are given.
     """
     config = Config()
     if name == "default":
@@ -59,7 +59,7 @@ def preset(name: str) -> Config:
             config,
             render=replace(config.render, steps_per_pixel=0.32),
             train=replace(
-                config.train, time_budget=60.0, samples=16384, warmup=0.1, final_rate=0.4
+                config.train, time_budget=60.0, samples=24576, warmup=0.1, final_rate=0.4
             ),
             blur=replace(config.blur, motions=4, first_size=5),
         )
@@ -74,7 +74,7 @@ def _paper(config: Config) -> Config:
         config,
         field_name="mlp",
         hierarchical=replace(config.hierarchical, density_noise=1.0),
-        blur=replace(config.blur, motions=4, motions_every=1),
+        blur=replace(config.blur, motions=4, motions_from="path", motions_every=1, refine=0.0),
         adaptive=replace(config.adaptive, enabled=True),
         train=replace(
             config.train,

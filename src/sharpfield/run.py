@@ -32,6 +32,7 @@ class Run:
         self, folder: Path, scene: Scene, config: Config, model: Model, progress: Progress
     ) -> None:
         self.folder, self.scene, self.config, self.model = folder, scene, config, model
+        self.device = next(model.parameters()).device
         self.step = progress.step
         self.seed = config.train.seed
         self.training_seconds = progress.seconds

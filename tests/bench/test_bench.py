@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpfield.bench.bench import Results, run_missing
+from sharpfield.bench.bench import Results, cores_of_each, run_missing
+from sharpfield.bench.code_digest import code_digest
 from sharpfield.bench.rows import Row
 from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
@@ -160,6 +162,17 @@ def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> No
     assert not outcomes[keys[0]].lasting
 
 
+def test_only_training_that_diverged_is_not_tried_again(place: Place) -> None:
+    (wild,) = SUITE.select(["one"], ["wild"], ["steps"], [0])
+    (calm,) = SUITE.select(["one"], ["none"], ["steps"], [0])
+    assert run_row(SUITE, wild, place).lasting
+    folder = (place.work / "runs" / calm.path).with_suffix("")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where a folder is needed")
+    outcome = run_row(SUITE, calm, place)
+    assert outcome.failure is not None and not outcome.lasting
+
+
 def test_rows_that_are_there_are_not_trained_again(results: Results, place: Place) -> None:
     asked, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "wild": 10.0})
     run_missing(SUITE, SUITE.select(scenes=["one"]), place, results, execute, lambda row: None)  # type: ignore[arg-type]
@@ -176,6 +189,49 @@ def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place:
     assert "| dynamic | 30.50 ± 0.71 | 30.50 ± 0.71 | 30.50 |" in text
     assert "| none | **31.00** | **31.00** | 31.00 |" in text
     assert "first in 0 of 2 scenes; furthest behind in one, -0.50 dB to none" in text
+
+
+def test_variants_of_our_model_are_no_rivals(results: Results, place: Place) -> None:
+    contenders = (
+        *SUITE.contenders[:2],
+        Contender("no-lens", (*BLURS["dynamic"], "blur.motions_from=path")),
+    )
+    suite = replace(SUITE, contenders=contenders)
+    _, execute = execute_without_training({"dynamic": 30.0, "none": 20.0, "no-lens": 35.0})
+    results = replace(results, suites=(suite,))
+    run_missing(suite, suite.select(), place, results, execute, lambda row: None)  # type: ignore[arg-type]
+    assert "`dynamic` is first in 2 of 2 scenes" in table(results)
+
+
+def test_the_table_says_which_code_made_how_many_rows(results: Results, place: Place) -> None:
+    keys = SUITE.select(contenders=["dynamic", "none"], budgets=["steps"], seeds=[0])
+    for key, code in zip(keys, ["aaaa", "aaaa", "bbbb", None], strict=True):
+        known = {} if code is None else {"code": code}
+        results.keep(SUITE, key, Outcome({**numbers(30.0), **known}, {}))
+    results.write_tables(SUITE)
+    assert "Code: aaaa (2 rows), bbbb (1 rows), unknown (1 rows)." in table(results)
+
+
+def test_the_digest_of_the_code_knows_statements_from_words(tmp_path: Path) -> None:
+    def digest(name: str, **modules: str) -> str:
+        for module, text in modules.items():
+            path = tmp_path / name / f"{module.replace('_', '/')}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return code_digest(tmp_path / name)
+
+    first = digest("a", blur_gate='"""Gates."""\nWIDTH = 3  # ranks\n', cli_app="x = 1\n")
+    assert digest("b", blur_gate="WIDTH = 3\n", cli_app="x = 2\n") == first
+    assert digest("c", blur_gate="WIDTH = 4\n", cli_app="x = 1\n") != first
+    assert digest("d", blur_door="WIDTH = 3\n", cli_app="x = 1\n") != first
+
+
+def test_machines_of_a_cluster_must_be_alike() -> None:
+    assert cores_of_each([{"CPU": 8.0}, {"memory": 1e9}, {"CPU": 8.0}]) == 8.0
+    with pytest.raises(InputError, match="have 8 and 16 cores"):
+        cores_of_each([{"CPU": 16.0}, {"CPU": 8.0}])
+    with pytest.raises(InputError, match="have no cores"):
+        cores_of_each([{"CPU": 0.0}])
 
 
 def test_a_map_of_one_size_counts_as_no_correlation(results: Results, place: Place) -> None:

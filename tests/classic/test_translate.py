@@ -12,6 +12,7 @@ from sharpfield.classic.options import ClassicOptions, parse_options
 from sharpfield.classic.translate import size_in_bytes, to_config
 from sharpfield.config import Config, TrainConfig
 from sharpfield.errors import InputError
+from sharpfield.presets import preset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 REQUIRED = ["--expname", "ball", "--basedir", "logs", "--datadir", "data", "--tbdir", "tb"]
@@ -368,3 +369,20 @@ def test_an_original_file_works_with_one_warning(tmp_path: Path) -> None:
     shipped = CONFIGS / "blurball" / "tx_blurball_dpnerf.txt"
     changes = ["--blur_model_type", "dpnerf", "--N_rand", "1024", "--rbk_num_motion", "4"]
     assert to_config(found) == to_config(parse_options(["--config", str(shipped), *changes]))
+
+
+def test_the_preset_paper_is_the_classic_system_with_the_dynamic_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "options.txt"
+    path.write_text(ORIGINAL)
+    classic = to_config(parse_options(["--config", str(path), "--blur_model_type", "dynamic"]))
+    paper = preset("paper")
+    for group in ("field_name", "mlp", "blur", "rigid_network", "adaptive"):
+        assert getattr(paper, group) == getattr(classic, group)
+    # The two log at other steps; the classic kernel has no lens.
+    for key in ("log_every", "lens_rate"):
+        classic_train = dataclasses.replace(classic.train, **{key: getattr(paper.train, key)})
+        classic = dataclasses.replace(classic, train=classic_train)
+    assert paper.train == classic.train
+    assert paper.hierarchical == dataclasses.replace(
+        classic.hierarchical, points_at_once=paper.hierarchical.points_at_once, near_cut=0
+    )

@@ -276,15 +276,14 @@ def test_folder_without_photos(root: Path, tmp_path: Path) -> None:
     assert f"{root / 'images_1'}: no photos" in fail(root)
 
 
-def test_bare_photos_are_sent_to_prepare(root: Path, tmp_path: Path) -> None:
+def test_bare_photos_are_told_where_poses_come_from(root: Path, tmp_path: Path) -> None:
     (root / "images_1").rename(tmp_path / "mine")
-    message = fail(tmp_path / "mine")
-    assert f"`sharpfield prepare {tmp_path / 'mine'} --output SCENE`" in message
+    assert "imgs2poses.py" in fail(tmp_path / "mine")
 
 
-def test_missing_poses_are_sent_to_prepare(root: Path) -> None:
+def test_missing_poses_are_told_where_they_come_from(root: Path) -> None:
     (root / "poses_bounds.npy").unlink()
-    assert f"`sharpfield prepare {root / 'images_1'} --output SCENE`" in fail(root)
+    assert "imgs2poses.py" in fail(root)
 
 
 def test_photo_folder_of_a_scene_is_sent_to_the_scene(root: Path) -> None:

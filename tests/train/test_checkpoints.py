@@ -8,12 +8,7 @@ import torch
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON
-from sharpfield.train.checkpoints import (
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
+from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -122,15 +117,10 @@ def test_other_shapes_name_the_tensor_and_both_shapes(tmp_path: Path) -> None:
 def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(3)
     torch.rand(17, generator=generator)
-    save_checkpoint(tmp_path, 1, {"random": random_state(generator)}, {})
+    save_checkpoint(tmp_path, 1, {"random": generator.get_state()}, {})
     uninterrupted = torch.rand(100, generator=generator)
     loaded = load_checkpoint(tmp_path, None)
     assert loaded is not None
     resumed = torch.Generator()
-    restore_random_state(resumed, loaded.tensors["random"])
+    resumed.set_state(loaded.tensors["random"])
     assert torch.equal(torch.rand(100, generator=resumed), uninterrupted)
-
-
-def test_random_state_of_another_device(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--device cpu"):
-        restore_random_state(torch.Generator(), torch.zeros(16, dtype=torch.uint8))

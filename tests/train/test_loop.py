@@ -18,6 +18,7 @@ from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
 from sharpfield.train.checkpoints import load_checkpoint
 from sharpfield.train.loop import Interrupted, Job, Observer, train
+from sharpfield.train.metrics_log import MetricsLog
 from sharpfield.train.run_folder import lock_run, read_run
 from sharpfield.train.step import StepResult, compute_gradients
 from sharpfield.train.trainer import Progress, Trainer
@@ -36,9 +37,9 @@ def run_training(
     return train(Job(run, scene, config, torch.device("cpu")), observe, warn.append)
 
 
-def final_tensors(run: Path) -> dict[str, Tensor]:
+def final_tensors(run: Path, step: int = STEPS) -> dict[str, Tensor]:
     checkpoint = load_checkpoint(run)
-    assert checkpoint is not None and checkpoint.step == STEPS
+    assert checkpoint is not None and checkpoint.step == step
     return checkpoint.tensors
 
 
@@ -167,6 +168,70 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     run_training(run, scene)
     assert_same_end(run, finished)
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_ctrl_c_leaves_the_torn_step_out(
+    tmp_path: Path, scene: Scene, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def impatient_step(*arguments: Any) -> Any:
+        calls.append(len(calls))
+        result = compute_gradients(*arguments)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr("sharpfield.train.trainer.compute_gradients", impatient_step)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_training(run, scene, small_config("dynamic", checkpoint_every=0.0))
+    saved = load_checkpoint(run)
+    assert saved is not None and saved.step < STEPS
+    run_training(run, scene)
+    assert_same_end(run, finished)
+
+
+def test_a_run_that_was_stopped_before_its_mean_was_taken_is_finished(
+    tmp_path: Path, scene: Scene, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "finish", lambda trainer: None)
+        run_training(run, scene)
+    run_training(run, scene)
+    assert_same_end(run, finished)
+
+
+def test_a_run_that_goes_on_forgets_the_mean_of_its_old_end(tmp_path: Path, scene: Scene) -> None:
+    longer = small_config("dynamic", steps=3 * STEPS)
+    means: list[int] = []
+    with pytest.raises(Interrupted):
+        run_training(tmp_path / "run", scene, observe=interrupt_at(STEPS - 1))
+    assert "mean_of_steps" in final_tensors(tmp_path / "run", STEPS - 1)
+    run_training(
+        tmp_path / "run", scene, longer, lambda trainer, result: means.append(trainer.mean.steps)
+    )
+    assert means[0] == 0 and means[-1] > 1
+
+
+def test_starting_anew_removes_the_checkpoints_there_were(tmp_path: Path, scene: Scene) -> None:
+    run = tmp_path / "run"
+    run_training(run, scene)
+    seen: list[list[Path]] = []
+
+    def look(trainer: Trainer, result: StepResult) -> None:
+        seen.append(list((run / "checkpoints").iterdir()))
+
+    train(Job(run, scene, CONFIG, torch.device("cpu"), anew=True), look, lambda warning: None)
+    assert seen[0] == []
+
+
+def test_a_full_disk_under_the_log_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"metrics.jsonl: no space left on the disk"):
+        MetricsLog(tmp_path, 0).write({"step": 1, "loss": 0.5})
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path, scene: Scene) -> None:

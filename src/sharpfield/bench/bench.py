@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,12 @@ from sharpfield.files import write_text
 
 MOST_SEEDS = 10
 """Seeds from 0 up to this are looked for when a table is made."""
+
+HEADING = """# Results
+
+Made by `sharpfield bench` from the rows beside it; do not edit. Rows of the same *code* are of the
+same version of all that a number depends on.
+"""
 
 Execute = Callable[[Suite, Sequence[RowKey], Place], Iterator[tuple[RowKey, Outcome]]]
 """Trains rows, in any order."""
@@ -62,7 +68,7 @@ class Results:
 
         ``failed`` are rows of ``suite`` that failed just now and were not kept.
         """
-        parts = ["# Results\n\nMade by `sharpfield bench` from the rows beside it; do not edit.\n"]
+        parts = [HEADING]
         for each in self.suites:
             rows = self.rows.read_all(each, each.select(seeds=range(MOST_SEEDS)))
             if each.name == suite.name:
@@ -103,12 +109,12 @@ def spread_by_ray(
 
     ``RAY_ADDRESS`` names the cluster; without it, Ray starts on this machine. ``place`` must mean
     the same on all machines; scenes are made where they are missing. Raises ``InputError`` where
-    Ray is not installed.
+    Ray is not installed, and where the machines differ.
     """
     ray = load_ray()
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     # A row that shared its machine with another would train for fewer steps in the same time.
-    cores = min(node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["Alive"])
+    cores = cores_of_each(node["Resources"] for node in ray.nodes() if node["Alive"])
     gpus = 1 if place.device.type == "cuda" else 0
     train_row = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(run_row)
     waiting = {train_row.remote(suite, key, place): key for key in keys}
@@ -119,8 +125,20 @@ def spread_by_ray(
             outcome = ray.get(done)
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
-            outcome = Outcome({}, {}, f"the machine failed: {reason}", lasting=False)
+            outcome = Outcome({}, {}, f"the machine failed: {reason}")
         yield key, outcome
+
+
+def cores_of_each(machines: Iterable[Mapping[str, float]]) -> float:
+    """How many cores every machine that may work has, as Ray counts them."""
+    counts = sorted({machine["CPU"] for machine in machines if machine.get("CPU")})
+    if len(counts) != 1:
+        found = " and ".join(f"{count:.0f}" for count in counts) or "no"
+        raise InputError(
+            f"--spread: the machines of the cluster have {found} cores; rows are compared by the "
+            "time they train, so use machines that are alike"
+        )
+    return counts[0]
 
 
 def load_ray() -> ModuleType:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from sharpfield.bench.code_digest import code_digest
 from sharpfield.bench.suite import BenchScene, RowKey, Suite
 from sharpfield.errors import InputError
 from sharpfield.evaluate.evaluation import Evaluation, evaluate
@@ -46,7 +47,7 @@ class Place:
 class Outcome:
     """What a row came to: numbers and pictures, or ``failure``, one line.
 
-    ``lasting``: another try would fail alike, as when training diverged. Pictures by name:
+    ``lasting``: another try would fail alike, since training diverged. Pictures by name:
     ``truth`` and ``render`` of the first held-out view; ``blurry``, ``sharp`` (where it is known),
     ``restored`` and ``size`` of the training photo with the largest blur.
     """
@@ -54,7 +55,7 @@ class Outcome:
     numbers: Mapping[str, Any]
     pictures: Mapping[str, UInt8[np.ndarray, "height width 3"]]
     failure: str | None = None
-    lasting: bool = True
+    lasting: bool = False
 
 
 def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore) -> Outcome:
@@ -66,7 +67,7 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
     try:
         scene = read_scene(place.prepare(suite.scene(key.scene)), config)
     except InputError as error:
-        return Outcome({}, {}, str(error), lasting=False)
+        return Outcome({}, {}, str(error))
     folder = (place.work / "runs" / key.path).with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     forget_peak_memory(place.device)
@@ -74,20 +75,23 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
         progress = train(Job(folder, scene, config, place.device), observe, ignore)
         run = open_run(folder, place.device)
         evaluation = evaluate(run)
+        pictures = _pictures(run, evaluation)
     except Interrupted:
         raise KeyboardInterrupt from None  # its checkpoint helps nobody: rows start from scratch
     except InputError as error:
-        return Outcome({}, {}, str(error).removeprefix(f"{folder}: "))
+        diverged = isinstance(error.__cause__, FloatingPointError)
+        return Outcome({}, {}, str(error).removeprefix(f"{folder}: "), lasting=diverged)
     except Exception as error:  # whatever a model does, the table goes on
         return Outcome({}, {}, f"{type(error).__name__}: {' '.join(str(error).split())}")
     shutil.rmtree(folder, ignore_errors=True)
     numbers = {
         **evaluation.to_dict(),
+        "code": code_digest(),
         "samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "rays": progress.rays,
         "final_rays_per_pixel": progress.kernel_size,
     }
-    return Outcome(numbers, _pictures(run, evaluation))
+    return Outcome(numbers, pictures)
 
 
 def _pictures(run: Run, evaluation: Evaluation) -> dict[str, UInt8[np.ndarray, "height width 3"]]:

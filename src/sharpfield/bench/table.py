@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, stdev
 
 from sharpfield.bench.rows import Numbers, Row
 from sharpfield.bench.suite import Budget, Suite
 
-OURS = "dynamic"
-"""What the names of our model and its variants start with."""
+OURS = "blur.model=dynamic"
+"""The setting that our model and its variants share."""
 
 
 def _of_photos(row: Numbers, score: str) -> float | None:
@@ -65,7 +66,7 @@ def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[st
     good = [row for row in rows if row.failure is None]
     machines = sorted({row.numbers["machine"] for row in good})
     seeds = ", ".join(str(seed) for seed in sorted({row.key.seed for row in rows}))
-    note = f"Seeds: {seeds}. Machine: {'; '.join(machines)}.\n"
+    note = f"Seeds: {seeds}. Machine: {'; '.join(machines)}. Code: {_code(good)}.\n"
     parts = [f"### {budget.description}\n", note]
     if len(suite.scenes) > 1:
         parts += [_scene_table(suite, rows), _verdict(suite, good)]
@@ -74,6 +75,14 @@ def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[st
         parts.append(_column_table(suite, compared))
     failures = [f"- {row.key}: {row.failure}" for row in rows if row.failure is not None]
     return [*parts, "\n".join([*failures, ""])] if failures else parts
+
+
+def _code(rows: Sequence[Row]) -> str:
+    """The digests of the code that made ``rows``; of several, how many rows each made."""
+    counts = Counter(row.numbers.get("code", "unknown") for row in rows).most_common()
+    if len(counts) == 1:
+        return str(counts[0][0])
+    return ", ".join(f"{digest} ({count} rows)" for digest, count in counts)
 
 
 def _scene_table(suite: Suite, rows: Sequence[Row]) -> str:
@@ -122,10 +131,11 @@ def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
     Its variants are no rivals, and do not stand in for it either.
     """
     ours = suite.contenders[0].name
+    rival_names = {each.name for each in suite.contenders if OURS not in each.settings}
     gaps: dict[str, tuple[float, str]] = {}
     for scene in suite.scenes:
         levels = _psnr(rows, scene.name)
-        rivals = {name: level for name, level in levels.items() if not name.startswith(OURS)}
+        rivals = {name: level for name, level in levels.items() if name in rival_names}
         if ours in levels and rivals:
             rival = max(rivals, key=rivals.__getitem__)
             gaps[scene.name] = (levels[ours] - rivals[rival], rival)

@@ -47,7 +47,7 @@ def _train_group(
                     connection.send(None)
                     message = connection.recv()
                 except (EOFError, OSError):
-                    message = Outcome({}, {}, "its process died", lasting=False)
+                    message = Outcome({}, {}, "its process died")
                 if isinstance(message, Outcome):
                     del rows[key]
                     process.join()

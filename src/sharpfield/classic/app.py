@@ -42,17 +42,14 @@ from sharpfield.train.run_folder import CONFIG_FILE
 from sharpfield.train.trainer import Trainer, read_progress
 
 CLASSIC_MAY_CHANGE = MAY_CHANGE | {
-    "train.rays_at_once",
     "train.pixels",
     "train.warmup",
     "train.settle",
     "train.harden",
     "train.final_rate",
-    "render.picture_rays",
-    "hierarchical.points_at_once",
     "hierarchical.near_cut",
 }
-"""What another ``N_iters``, ``N_rand`` or limit of memory changes in a run that goes on."""
+"""What another ``N_iters`` or ``N_rand`` changes in a run that goes on."""
 
 CLASSIC_NAMES = {"--output": "--expname", "--set train.table_rate": "--lrate"}
 """What messages of the pipeline advise, by its name here."""

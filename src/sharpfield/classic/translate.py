@@ -163,6 +163,7 @@ def _blur(options: ClassicOptions) -> BlurConfig:
         origin=dynamic or options.rbk_use_origin,
         embedding=options.rbk_view_embed_ch,
         refine=0.0,  # the classic system takes poses as they are given
+        motions_every=1,
     )
 
 
@@ -202,6 +203,7 @@ def _train(options: ClassicOptions) -> TrainConfig:
     phases = _phases(options)
     return TrainConfig(
         pixels=options.N_rand,
+        textured=0.0,
         steps=options.N_iters,
         warmup=phases.warmup,
         settle=phases.settle,

@@ -22,8 +22,6 @@ def evaluate(
     """Score the held-out views; writes RUN/eval/metrics.json."""
     opened = open_and_warn(run, find_device(device))
     evaluation = evaluate_run(opened, protocol)
-    if not evaluation.views:
-        warn(f"{opened.scene.root}: no held-out views, nothing to score; set --hold in training")
     names = ("psnr", "ssim", "lpips", "flip")
     table = Table("view", *names, title=f"protocol: {evaluation.protocol.name}")
     for view in evaluation.views:

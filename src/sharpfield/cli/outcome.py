@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
 import typer
 
 from sharpfield.cli.console import errors
@@ -20,6 +21,12 @@ ALONE_SECONDS = 15.0
 A process that is still there after this long has met an error of its own.
 """
 
+LESS_MEMORY = (
+    "Take less at once: in training --set train.rays_at_once=8192 (results stay the same), for "
+    "pictures --set render.picture_rays=4096, which `train` also takes for a run that is finished."
+)
+"""What to do when memory runs out."""
+
 
 def exit_code(program: str, action: Callable[[], int]) -> int:
     """The action's own code, 2 for wrong input, 130 after Ctrl-C.
@@ -33,6 +40,9 @@ def exit_code(program: str, action: Callable[[], int]) -> int:
         if not first:
             time.sleep(ALONE_SECONDS)
         return _complain(program, str(error), USER_ERROR)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "no memory left"
+        return _complain(program, f"{reason} {LESS_MEMORY}", USER_ERROR)
     except Interrupted as stop:
         if not first:
             return 0

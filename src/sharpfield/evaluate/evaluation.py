@@ -168,7 +168,7 @@ def evaluate(
         peak_memory_bytes=run.peak_memory_bytes,
         seed=run.seed,
         version=__version__,
-        machine=machine_kind(),
+        machine=machine_kind(run.device),
         notes=tuple(notes),
         renders=images,
         restored_photos=photos,
@@ -189,15 +189,18 @@ def write_evaluation(run: Run, evaluation: Evaluation) -> Path:
     return target
 
 
-def machine_kind() -> str:
-    """The kind of machine, such as ``Linux x86_64, 2 CPU cores (znver4)``; no host name."""
+def machine_kind(device: torch.device) -> str:
+    """The kind of machine, such as ``Linux x86_64, 2 CPU cores (znver4)``; no host name.
+
+    With the GPU, where ``device`` is one.
+    """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
     cpu = f"{cores} CPU core{'s' * (cores != 1)} ({get_host_cpu_name()})"
     kind = f"{platform.system()} {platform.machine()}, {cpu}"
-    return f"{kind}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else kind
+    return f"{kind}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else kind
 
 
 def _score(

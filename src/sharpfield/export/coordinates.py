@@ -11,7 +11,7 @@ def transform_poses(
 ) -> Float[np.ndarray, "*batch 3 4"]:
     """Camera-to-world poses after a similarity (rotation, one scale, translation) of the world.
 
-    Positions are mapped by the whole similarity, camera axes only turned, so they stay orthonormal.
+    Positions are mapped by the whole similarity, camera axes only turned.
     ``scene.from_input`` takes input coordinates to scene units, its inverse takes them back.
     """
     linear = similarity[:3, :3]

@@ -38,7 +38,8 @@ def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
     ``masks/<stem>_<k>.png`` (gate of motion k, white = open), ``warped/<stem>_<k>.png`` (the sharp
     view at motion k), ``poses.npy`` (training views x motions x 3 x 4, float64) and ``poses.json``
     (the same with names and weights). Poses are camera-to-world with OpenGL axes, positions in the
-    coordinates of the scene's input files; motion 0 is the pose of the sharp photo, or close to it.
+    coordinates of the scene's input files, axes sheared where a motion is no rigid one (lens,
+    sparse); motion 0 is the pose of the sharp photo, or close to it.
     ``progress`` gets (done, total) views.
 
     Raises ``InputError`` for a run without a blur model, or when a file cannot be written.
@@ -102,7 +103,9 @@ def _write_poses(run: Run, folder: Path) -> None:
     ]
     description = {
         "views_are": "the training views, in the order of poses.npy",
-        "convention": "camera-to-world, OpenGL axes (x right, y up, z back)",
+        "convention": "camera-to-world, OpenGL axes (x right, y up, z back); a motion through a "
+        "point of the aperture, or of the blur model sparse, shears them as well, so that its "
+        "inverse is not its transpose",
         "coordinates": "those of the scene's input files",
         "motion_0": "the pose of the view's sharp photo; with the blur model sparse, close to it",
         "weights_are": "share of each motion in a pixel whose mask is fully open; they sum to 1",

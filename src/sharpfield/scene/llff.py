@@ -27,6 +27,7 @@ from sharpfield.scene.photos import folder_entries, list_photos, read_photos, sh
 from sharpfield.scene.scene import Camera, Scene, View
 
 POSES_FILE = "poses_bounds.npy"
+_WRITER = "LLFF's imgs2poses.py (github.com/Fyusion/LLFF), which calls COLMAP"
 _DEFAULT_HOLD = 8
 _NEAREST_DEPTH = 0.75
 """The scene is scaled so that this fraction of the nearest bound has depth 1."""
@@ -185,8 +186,7 @@ def _find_photos(root: Path, entries: tuple[Path, ...], factor: int | None) -> _
         if (parent / POSES_FILE).is_file():
             raise InputError(f"{root}: only the photos of a scene; give its folder, {parent}")
         raise InputError(
-            f"{root}: photos without camera poses (no {POSES_FILE}); run `sharpfield prepare "
-            f"{folder} --output SCENE` first, then use SCENE"
+            f"{root}: photos without camera poses (no {POSES_FILE}); make them with {_WRITER}"
         )
     if folder == root:
         raise InputError(f"{root}: photos beside {POSES_FILE}; move them into {full}")
@@ -198,8 +198,8 @@ def _read_rows(path: Path, photos: tuple[Path, ...]) -> _Rows:
     table = _load_table(path)
     if table.ndim != 2 or table.shape[1] != _COLUMNS:
         raise InputError(
-            f"{path}: shape {table.shape} where (photos, {_COLUMNS}) is needed; make it again, for "
-            "example with `sharpfield prepare`"
+            f"{path}: shape {table.shape} where (photos, {_COLUMNS}) is needed; make it again "
+            f"with {_WRITER}"
         )
     if len(table) != len(photos):
         raise InputError(
@@ -241,7 +241,7 @@ def _place(rows: _Rows, root: Path, inwards: bool) -> MovedPoses:
 
 def _load_table(path: Path) -> np.ndarray:
     """The float64 array of an ``.npy`` file; nothing in the file is ever executed."""
-    again = "make it again, for example with `sharpfield prepare`"
+    again = f"make it again with {_WRITER}"
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -82,6 +81,12 @@ def load_checkpoint(
     return None
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints of the run folder: a run that starts anew is not theirs."""
+    for path in _newest_first(folder):
+        path.unlink(missing_ok=True)
+
+
 def check_shapes(
     path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
 ) -> None:
@@ -94,24 +99,6 @@ def check_shapes(
                 f"({name} is {found}, expected {tuple(shape)}); give the options that it was "
                 "trained with"
             )
-
-
-def random_state(generator: torch.Generator) -> UInt8[Tensor, " bytes"]:
-    """The state of ``generator`` as a tensor that a checkpoint can hold."""
-    return generator.get_state()
-
-
-def restore_random_state(generator: torch.Generator, state: UInt8[Tensor, " bytes"]) -> None:
-    """Continue ``generator`` from ``state``.
-
-    Raises ``InputError`` when the state comes from a generator of another kind of device.
-    """
-    if state.shape != generator.get_state().shape:
-        raise InputError(
-            f"--device {generator.device.type}: the checkpoint was written on another kind of "
-            "device; resume with the --device that the run started with"
-        )
-    generator.set_state(state.cpu().contiguous())
 
 
 def _read(path: Path) -> tuple[int, dict[str, Tensor], dict[str, JSON]]:

@@ -10,8 +10,8 @@ from types import FrameType, TracebackType
 class HeldInterrupt:
     """Within the block, the first Ctrl-C only sets ``pressed``; a second one interrupts at once.
 
-    A step that is torn in the middle could not be resumed bit for bit. Outside the main thread,
-    where Python delivers no signals, nothing changes.
+    A step that is torn in the middle can't be resumed bit for bit and is no checkpoint. Outside
+    the main thread, where Python delivers no signals, nothing changes.
     """
 
     def __init__(self) -> None:

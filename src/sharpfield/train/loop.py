@@ -19,7 +19,12 @@ from sharpfield.errors import InputError
 from sharpfield.progress import ignore
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import to_dict
-from sharpfield.train.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from sharpfield.train.checkpoints import (
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.memory import peak_memory_bytes
@@ -35,9 +40,12 @@ MAY_CHANGE = frozenset(
         "train.ray_budget",
         "train.log_every",
         "train.checkpoint_every",
+        "train.rays_at_once",
+        "render.picture_rays",
+        "hierarchical.points_at_once",
     }
 )
-"""Settings that a resumed run may change; schedules then follow the new length."""
+"""Settings that a resumed run may change: its length, which schedules follow, and its memory."""
 
 
 class Interrupted(Exception):
@@ -58,7 +66,7 @@ class Job:
 
     ``may_change`` names settings that may differ from those that the run was started with.
     Training goes on from ``start``, else from the run's newest checkpoint. ``anew``: the folder
-    may hold anything, and its checkpoints are not read.
+    may hold anything, and its checkpoints are removed.
     """
 
     run: Path
@@ -76,7 +84,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
 
     Only the first process writes and observes. Raises ``InputError`` when the folder belongs to
     another scene, configuration or running trainer, ``Interrupted`` after Ctrl-C, both with
-    everything written.
+    everything written, and ``KeyboardInterrupt`` after a second one within a step, with the
+    checkpoints that there were.
     """
     if not job.group.first:
         job.group.wait()
@@ -85,6 +94,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
         return trainer.progress
     with lock_run(job.run, job.anew):
         claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change, job.anew)
+        if job.anew:
+            remove_checkpoints(job.run)
         job.group.wait()
         trainer = _restored(job, warn)
         with MetricsLog(job.run, trainer.progress.step) as log:
@@ -124,7 +135,7 @@ def _check_same_start(trainer: Trainer, job: Job) -> None:
 
 
 def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observer) -> None:
-    if trainer.share_done >= 1.0:
+    if trainer.finished:
         return
     try:
         with HeldInterrupt() as interrupt, _settled_memory():
@@ -135,6 +146,8 @@ def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observ
             # Ended early, a process would have torchrun end the one that still writes.
             job.group.wait()
     except KeyboardInterrupt:
+        if trainer.torn:
+            raise
         _save(trainer, job)
         raise Interrupted(trainer.progress.step) from None
     except FloatingPointError as error:
@@ -198,7 +211,8 @@ def _check_same_rays(rays: list[float], step: int) -> None:
 
 def _save(trainer: Trainer, job: Job) -> None:
     if job.group.first:
-        trainer.progress.peak_memory_bytes = peak_memory_bytes(trainer.device)
+        peak = max(trainer.progress.peak_memory_bytes, peak_memory_bytes(trainer.device))
+        trainer.progress.peak_memory_bytes = peak
         save_checkpoint(job.run, trainer.progress.step, trainer.tensors(), trainer.state())
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from sharpfield.files import write_text
+from sharpfield.files import explaining, write_text
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -25,16 +25,19 @@ class MetricsLog:
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
             write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._path = path
+        with explaining(path):
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def write(self, record: dict[str, float | int]) -> None:
-        """Log ``record``, which has a ``step``."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        for name, value in record.items():
-            if name != "step":
-                self._board.add_scalar(name, value, int(record["step"]))
+        """Log ``record``, which has a ``step``. Raises ``InputError`` on a full disk."""
+        with explaining(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            for name, value in record.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, int(record["step"]))
 
     def __enter__(self) -> MetricsLog:
         return self

@@ -18,7 +18,7 @@ from sharpfield.files import JSON
 from sharpfield.model import Model
 from sharpfield.scene.scene import Scene
 from sharpfield.train.averaging import ParameterMean
-from sharpfield.train.checkpoints import Checkpoint, random_state, restore_random_state
+from sharpfield.train.checkpoints import Checkpoint
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
 from sharpfield.train.pixel_sampler import Batch, PixelSampler
@@ -72,6 +72,8 @@ class Trainer:
             torch.from_numpy(photos).to(device), config.train.textured, config.train.seed
         )
         self.progress = Progress(samples_per_ray=float(config.render.steps))
+        self.torn = False
+        """Whether a step began and never ended; the state is that of no step then."""
 
     @property
     def share_done(self) -> float:
@@ -82,6 +84,11 @@ class Trainer:
         if train.ray_budget > 0:
             return min(1.0, progress.rays / train.ray_budget)
         return min(1.0, progress.step / max(1, train.steps))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and the parameters are as `finish` leaves them."""
+        return self.share_done >= 1.0 and self.mean.steps == 0
 
     def compile(self) -> None:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
@@ -102,6 +109,7 @@ class Trainer:
     def step(self) -> StepResult:
         """One optimiser step; the caller adds its seconds to ``progress``."""
         progress, config = self.progress, self.config
+        self.torn = True
         set_rates(self.optimiser, rate_at(self.share_done, config))
         phase = phase_at(self.share_done, progress.step, config, progress.kernel_size)
         batch = self._draw(phase)
@@ -117,6 +125,9 @@ class Trainer:
         progress.step += 1
         if self.share_done > 1.0 - config.train.average:
             self.mean.add()
+        else:  # a resumed run that was made longer has left its end again
+            self.mean.forget()
+        self.torn = False
         return result
 
     def finish(self) -> None:
@@ -180,8 +191,8 @@ class Trainer:
         adam = {
             f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()
         }
-        random = random_state(self.generator)
-        return {**model, **adam, **self.mean.tensors(), "random": random}
+        random = {"random": self.generator.get_state()}
+        return {**model, **adam, **self.mean.tensors(), **random}
 
     def state(self) -> dict[str, int | float]:
         """Everything else that a resumed run needs."""
@@ -200,6 +211,6 @@ class Trainer:
             if name.startswith("adam/")
         }
         restore_moments(self.optimiser, self.model, adam)
-        restore_random_state(self.generator, checkpoint.tensors["random"])
+        self.generator.set_state(checkpoint.tensors["random"])
         self.progress = read_progress(checkpoint.state)
         self.mean.restore(checkpoint.tensors)
