@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sharpfield.cli.app import run
+from sharpfield.cli.outcome import exit_code
 from sharpfield.scene.toy import ToySettings, make_toy_scene
 
 SMALL = ["--set", "hashgrid.log2_entries=8", "--set", "hashgrid.levels=2", "--no-results"]
@@ -146,3 +148,15 @@ def test_a_benchmark_without_its_scene(
     assert run(["bench", "blurball", "--data", "nowhere", "--model", "none"]) == 1
     assert "1 rows could not be trained" in capsys.readouterr().err
     assert "no such scene" in (tmp_path / "benchmarks" / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nX")])
+def test_memory_that_runs_out_is_one_line_with_what_to_do(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> int:
+        raise error
+
+    assert exit_code("sharpfield", action) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and "--set train.rays_at_once=" in shown

@@ -191,8 +191,8 @@ class Trainer:
         adam = {
             f"adam/{name}": value for name, value in moments(self.optimiser, self.model).items()
         }
-        random = {"random": self.generator.get_state()}
-        return {**model, **adam, **self.mean.tensors(), **random}
+        random = self.generator.get_state()
+        return {**model, **adam, **self.mean.tensors(), "random": random}
 
     def state(self) -> dict[str, int | float]:
         """Everything else that a resumed run needs."""
