@@ -47,9 +47,10 @@ def preset(name: str) -> Config:
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
     many; with a larger share of them before the kernel opens; with half as many samples along a
-    ray; with rates that stay high; and with fewer motions, because there is no time to tell more
-    apart. ``paper`` is the classic system, for a GPU and a day: the networks, samples, rates and
-    number of steps of DP-NeRF, and poses as they are given.
+    ray; with rates that stay high; and with fewer motions, all of them open at first, because there
+    is no time to tell more apart, or to learn some of them later. ``paper`` is the classic system,
+    for a GPU and a day: the networks, samples, rates and number of steps of DP-NeRF, and poses as
+    they are given.
     """
     config = Config()
     if name == "default":
@@ -61,7 +62,7 @@ def preset(name: str) -> Config:
             train=replace(
                 config.train, time_budget=60.0, samples=24576, warmup=0.1, final_rate=0.4
             ),
-            blur=replace(config.blur, motions=4, first_size=5),
+            blur=replace(config.blur, motions=6, first_size=7),
         )
     if name == "paper":
         return _paper(config)

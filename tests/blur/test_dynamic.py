@@ -335,6 +335,15 @@ class TestPhotoGate:
 
 
 class TestMap:
+    def test_a_photo_of_one_kind_has_one_size_up_to_its_border(self) -> None:
+        network = mask_network(dynamic())
+        torch.nn.init.normal_(network.head.weight, generator=torch.Generator().manual_seed(3))
+        network.evidence.fill_(0.5)
+        views = torch.arange(VIEWS)
+        embedding = torch.randn(VIEWS, 8, generator=torch.Generator().manual_seed(4))
+        maps = network(views, embedding, torch.full((VIEWS, 3, 3), 2.0))
+        torch.testing.assert_close(maps, maps[:, :1, :1].expand_as(maps))
+
     def test_map_and_kernel_rays_agree(self) -> None:
         model = dynamic()
         stir(model)

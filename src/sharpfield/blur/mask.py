@@ -37,9 +37,9 @@ class MaskNetwork(nn.Module):
         channels, reach = config.mask_channels, config.mask_reach
         self.rays = config.motions + 1
         self.register_buffer("evidence", blur_evidence(photos), persistent=False)
-        self.look = nn.Conv2d(EVIDENCE_CHANNELS + 2, channels, 5, stride=2, padding=2)
-        self.near = nn.Conv2d(channels, channels, 3, padding=1)
-        self.wide = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
+        self.look = _convolution(EVIDENCE_CHANNELS + 2, channels, 5, stride=2)
+        self.near = _convolution(channels, channels, 3)
+        self.wide = _convolution(channels, channels, 3, dilation=reach)
         self.modulate = nn.Linear(config.embedding, 2 * channels)
         self.head = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.head.weight)
@@ -65,6 +65,21 @@ class MaskNetwork(nn.Module):
         x = F.relu(self.near(x) * (1.0 + scale) + shift)
         x = F.relu(self.wide(x)) + x
         return 1.0 + (self.rays - 1) * (0.5 + self.head(x)[:, 0])
+
+
+def _convolution(
+    inputs: int, outputs: int, width: int, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
+    """The photo goes on beyond its border as it ends: zeros there would look like a sharp edge."""
+    return nn.Conv2d(
+        inputs,
+        outputs,
+        width,
+        stride=stride,
+        padding=dilation * (width // 2),
+        dilation=dilation,
+        padding_mode="replicate",
+    )
 
 
 class ViewSizes(nn.Module):
