@@ -44,8 +44,8 @@ BLUR = Suite(
     (),
     BLUR_SCENES,
     (
-        _motions("dynamic", 6, seeds=3),
         _motions("dynamic", 4, seeds=3),
+        _motions("dynamic", 6, seeds=3),
         _motions("dynamic", 8),
         _motions("rigid", 4, seeds=3),
         _contender("none", "none", seeds=3),
@@ -179,8 +179,8 @@ TOY = Suite(
     (),
     (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
     (
-        _motions("dynamic", 6, seeds=2),
         _motions("dynamic", 4, seeds=2),
+        _motions("dynamic", 6, seeds=2),
         _motions("dynamic", 8),
         _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
