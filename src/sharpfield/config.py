@@ -135,8 +135,8 @@ class BlurConfig:
     """Once found (``train.settle``), motions and weights learn at every n-th step."""
     order: OrderName = "spread"
     """Order in which gates open. spread: any few sample the path. size: small motions first."""
-    first_size: Count = 4
-    """Kernel size, in rays, while the motions are found; the most while gates are soft."""
+    first_size: CountOrZero = 4
+    """Kernel size, in rays, while the motions are found; the most while gates are soft. 0: all."""
     mask: MaskName = "network"
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
@@ -166,7 +166,7 @@ class BlurConfig:
     def most_rays(self, hard: bool) -> int:
         """The most rays that a pixel of a dynamic kernel may have, while gates are soft or hard."""
         rays = self.motions + 1
-        return rays if hard else min(self.first_size, rays)
+        return rays if hard else min(self.first_size or rays, rays)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def preset(name: str) -> Config:
             train=replace(
                 config.train, time_budget=60.0, samples=24576, warmup=0.1, final_rate=0.4
             ),
-            blur=replace(config.blur, motions=6, first_size=7),
+            blur=replace(config.blur, motions=6, first_size=0),
         )
     if name == "paper":
         return _paper(config)

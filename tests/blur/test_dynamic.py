@@ -178,9 +178,11 @@ class TestGates:
         weights = model.sized_weights(model.base_weights(), ranks)[pixels.view][:, size - 1, chosen]
         torch.testing.assert_close(kernel.weights.view(-1, size), weights)
 
-    @pytest.mark.parametrize("size", [1, 3, RAYS])
-    def test_before_the_mask_decides_every_pixel_has_the_first_size(self, size: int) -> None:
-        model = dynamic(first_size=size, mask_exploration=0.0)
+    @pytest.mark.parametrize(("first", "size"), [(1, 1), (3, 3), (RAYS, RAYS), (0, RAYS)])
+    def test_before_the_mask_decides_every_pixel_has_the_first_size(
+        self, first: int, size: int
+    ) -> None:
+        model = dynamic(first_size=first, mask_exploration=0.0)
         stir(model)
         for phase in (FIRST, FIRST_LEARNING):
             kernel = kernel_of(model, random_pixels(), phase)

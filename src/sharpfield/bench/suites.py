@@ -44,12 +44,10 @@ BLUR = Suite(
     (),
     BLUR_SCENES,
     (
-        _motions("dynamic", 4, seeds=3),
         _motions("dynamic", 6, seeds=3),
-        _motions("dynamic", 8),
         _motions("rigid", 4, seeds=3),
         _contender("none", "none", seeds=3),
-        _motions("rigid", 7),
+        _motions("rigid", 6),
         _contender("sparse-5", "sparse"),
         _contender("trajectory-8-linear", "trajectory", "blur.motions=8", "blur.path_points=2"),
         _contender("trajectory-8-cubic", "trajectory", "blur.motions=8"),
@@ -179,9 +177,7 @@ TOY = Suite(
     (),
     (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
     (
-        _motions("dynamic", 4, seeds=2),
         _motions("dynamic", 6, seeds=2),
-        _motions("dynamic", 8),
         _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
