@@ -5,7 +5,7 @@ SOURCES := src tests benchmarks run_nerf.py
 
 .PHONY: demo test test-slow lint format types bench clean
 
-demo: $(STAMP) ## fit the built-in blurry scene and write runs/demo/report.html
+demo: $(STAMP) ## fit the built-in blurry scene and write runs/demo/dynamic/report.html
 	.venv/bin/sharpfield demo --output runs/demo
 
 test: $(STAMP) ## the fast tests
@@ -26,7 +26,7 @@ types: $(STAMP)
 	.venv/bin/mypy
 
 bench: $(STAMP) ## every number of benchmarks/RESULTS.md and MEMORY.md
-	for suite in blur savings ablations adaptive toy toy-severe blurball blurball-full; do .venv/bin/sharpfield bench $$suite || exit; done
+	for suite in blur savings ablations adaptive poses toy toy-severe blurball blurball-full; do .venv/bin/sharpfield bench $$suite || exit; done
 	.venv/bin/python benchmarks/memory.py
 
 clean: ## the environment and all caches; runs stay

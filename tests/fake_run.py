@@ -66,7 +66,7 @@ def make_run(tmp_path: Path) -> RunMaker:
             sharp[name] = true
             extent[Path(name).stem] = left_half(width, height) * np.float32(blur)
         transform = np.eye(4) if from_input is None else from_input
-        scene = Scene("toy", tmp_path / "scene", tuple(views), 1.0, 10.0, transform)
+        scene = Scene("toy", tmp_path / "scene", tuple(views), 1.0, 10.0, transform, "")
         by_centre = {round(float(view.pose[0, 3]), 6): sharp[view.name] for view in views}
 
         def render(self: Any, camera: Camera, pose: np.ndarray) -> RenderedView:

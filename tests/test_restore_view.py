@@ -105,6 +105,24 @@ def test_extents_of_a_turn_and_of_a_shift(
     )
 
 
+def test_a_step_forward_is_not_seen_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It widens the picture, and the more the farther from the middle."""
+    config = with_overrides(small_config("rigid"), ["blur.motions_from=path"])
+    run = untrained_run(tmp_path, config)
+    twists = torch.zeros(len(run.scene.train_indices), 4, 6)
+    twists[:, :, 5] = 0.02 * torch.tensor([-1.5, -0.5, 0.5, 1.5])
+    monkeypatch.setattr(RigidMotions, "path", lambda self, code, weights: twists)
+    extent, depth = run.kernel_extent(VIEW), depth_of(run)
+    y, x = np.indices(extent.shape) + 0.5
+    aside = np.hypot(x - CAMERA.centre_x, y - CAMERA.centre_y)
+    places = np.array([0.0, -1.5, -0.5, 0.5, 1.5])
+    weights = np.array(run.weights(VIEW))
+    spread = weights @ places**2 - (weights @ places) ** 2
+    assert extent == pytest.approx(aside * 0.02 * np.sqrt(12.0 * spread) / depth, rel=0.05)
+
+
 def depth_of(run: Run) -> np.ndarray:
     """Camera depth of what each pixel of VIEW sees."""
     camera, pose = run.scene.views[VIEW].camera, torch.from_numpy(run.pose(VIEW))

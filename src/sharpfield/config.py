@@ -129,7 +129,7 @@ class BlurConfig:
     hold the scene where it is."""
     even_weights: bool = False
     """Whether all rays count alike, as the virtual cameras of BAD-NeRF's trajectories do."""
-    start_pixels: Amount = 1.0
+    start_pixels: Positive = 1.0
     """Spread of the motions at the start, in pixels at the scene's middle depth."""
     motions_every: Count = 2
     """Once found (``train.settle``), motions and weights learn at every n-th step."""
@@ -303,7 +303,7 @@ class SceneConfig:
     downscale: Count = 1
     """Photos are shrunk by this much further, in memory."""
     hold: CountOrZero = 0
-    """Every n-th view is held out; 0: the ``hold=<n>`` marker of the folder, or 8."""
+    """Every n-th view is held out; 0: as the folder's ``hold=<n>`` marker says, else none."""
     ndc: bool = True
     """Normalised device coordinates, for forward-facing scenes; without them, field mlp only."""
     spherify: bool = False

@@ -165,17 +165,32 @@ class Model(nn.Module):
 
     def _displacements(
         self, pixels: Pixels, kernel: Kernel, rays: Rays, disparity: Float[Tensor, "pixels 1"]
-    ) -> Float[Tensor, "rays 3"]:
-        """From each pixel's unmoved ray to its kernel rays at depth 1 / disparity, in pixels."""
-        directions = camera_directions(pixels.xy, self.camera)
-        unmoved = rays_from_poses(directions, self.blur.centres()[pixels.view])
-        turned = rays.directions - unmoved.directions[kernel.pixel]
-        shifted = rays.origins - unmoved.origins[kernel.pixel]
-        return self.camera.focal_x * (turned + disparity[kernel.pixel] * shifted)
+    ) -> Float[Tensor, "rays 2"]:
+        """From each pixel to where its unmoved camera sees its kernel rays at depth 1 / disparity.
+
+        In pixels, y upwards.
+        """
+        slope = camera_directions(pixels.xy, self.camera)[kernel.pixel, :2]
+        unmoved = self.blur.centres()[pixels.view[kernel.pixel]]
+        shifted = rays.origins - unmoved[:, :, 3]
+        towards = rays.directions + disparity[kernel.pixel] * shifted
+        seen = (unmoved[:, :, :3] * towards[:, :, None]).sum(1)  # in the unmoved camera's axes
+        moved = seen[:, :2] / -seen[:, 2:] - slope
+        return moved * moved.new_tensor([self.camera.focal_x, self.camera.focal_y])
 
 
 def check_combination(config: Config) -> None:
     """Raises ``InputError`` for settings that exclude each other."""
+    train = config.train
+    if not train.warmup <= train.settle <= train.harden:
+        raise InputError(
+            f"settings train.warmup {train.warmup:g}, settle {train.settle:g}, harden "
+            f"{train.harden:g}: these stages follow each other; give shares that do not fall"
+        )
+    if config.blur.motions == 1 and config.blur.model in ("rigid", "dynamic"):
+        raise InputError(
+            "setting blur.motions: 1 motion is its own mean and moves nothing; give at least 2"
+        )
     if config.scene.spherify and config.scene.ndc:
         raise InputError("setting scene.spherify: true asks for scene.ndc false and --field mlp")
     if config.field_name == "hashgrid":

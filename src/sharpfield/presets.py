@@ -34,11 +34,14 @@ BLURS: Mapping[str, tuple[str, ...]] = {
 a cubic curve. ``lens``: points of a thin lens, for defocus."""
 
 
-def blur_settings(name: str) -> tuple[str, ...]:
-    """The settings of the blur model ``name``. Raises ``InputError`` for an unknown one."""
+def blur_settings(name: str, config: Config) -> tuple[str, ...]:
+    """The settings that make ``config`` have the blur model ``name``; none where it has it already.
+
+    Raises ``InputError`` for an unknown one.
+    """
     if name not in BLURS:
         raise InputError(f"--blur {name}: no such blur model; use {' or '.join(BLURS)}")
-    return BLURS[name]
+    return () if name == config.blur.model else BLURS[name]
 
 
 def preset(name: str) -> Config:
@@ -46,11 +49,11 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
-    many; with a larger share of them before the kernel opens; with half as many samples along a
-    ray; with rates that stay high; and with fewer motions, all of them open at first, because there
-    is no time to tell more apart, or to learn some of them later. ``paper`` is the classic system,
-    for a GPU and a day: the networks, samples, rates and number of steps of DP-NeRF, and poses as
-    they are given.
+    many; with a larger share of them before the kernel opens; with about half as many samples
+    along a ray; with rates that stay high; and with fewer motions, all of them open at first,
+    because there is no time to tell more apart, or to learn some of them later. ``paper`` is the
+    classic system, for a GPU and a day: the networks, samples, rates and number of steps of
+    DP-NeRF, and poses as they are given.
     """
     config = Config()
     if name == "default":

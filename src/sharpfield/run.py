@@ -12,13 +12,14 @@ from jaxtyping import Float
 from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.geometry.camera import Camera
+from sharpfield.geometry.ndc import faces_forward
 from sharpfield.model import Model, ReblurredView, RenderedView
 from sharpfield.scene.llff import read_llff
 from sharpfield.scene.made_scene import Truth, read_truth
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import from_dict
 from sharpfield.train.checkpoints import load_checkpoint
-from sharpfield.train.run_folder import read_run
+from sharpfield.train.run_folder import CONFIG_FILE, check_content, content_of, read_run
 from sharpfield.train.trainer import Progress, read_progress
 
 
@@ -44,11 +45,12 @@ class Run:
     @cached_property
     def truth(self) -> Truth | None:
         """Ground truth of a synthetic scene, None for real photos."""
-        return read_truth(self.scene.root, self.config.scene.downscale)
+        camera = self.model.camera
+        return read_truth(self.scene.root, (camera.width, camera.height))
 
     @cached_property
     def motions(self) -> int:
-        """Kernel rays of a pixel whose gates are all open."""
+        """Motions of a view, the unmoved one included, whether or not it is part of the kernel."""
         return self._base_weights.shape[1]
 
     def render(self, camera: Camera, pose: Float[np.ndarray, "3 4"]) -> RenderedView:
@@ -125,22 +127,40 @@ class Run:
 
 
 def read_scene(root: Path, config: Config) -> Scene:
-    """The scene of a folder as ``config.scene`` says."""
-    scene = config.scene
-    return read_llff(
-        root, scene.factor or None, scene.downscale, scene.hold or None, scene.spherify
+    """The scene of a folder as ``config.scene`` says.
+
+    Raises ``InputError`` where it cannot be read so, or has views that NDC do not show.
+    """
+    options = config.scene
+    scene = read_llff(
+        root, options.factor or None, options.downscale, options.hold or None, options.spherify
     )
+    aside = [view.name for view in scene.views if not faces_forward(view.pose, view.camera)]
+    if options.ndc and aside:
+        raise InputError(
+            f"{root}: photo {aside[0]} looks aside or back, but normalised device coordinates need "
+            "cameras that face forward; use --field mlp --set scene.ndc=false, and where they look "
+            "inwards from all around --set scene.spherify=true"
+        )
+    return scene
 
 
 def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) -> Run:
     """Open a trained run.
 
-    Raises ``InputError`` when ``folder`` is no run, has no checkpoint yet, or its scene is gone.
+    Raises ``InputError`` when ``folder`` is no run, has no checkpoint yet, or its scene is gone or
+    no longer the same.
     Warnings (a damaged checkpoint that was skipped) are appended to ``warn``.
     """
     record = read_run(folder)
-    config = from_dict(Config, record.config)
+    try:
+        config = from_dict(Config, record.config)
+    except InputError as error:
+        raise InputError(
+            f"{folder / CONFIG_FILE} (written by sharpfield {record.version}): {error}"
+        ) from None
     scene = read_scene(record.scene, config)
+    check_content(folder, record, content_of(scene))
     model = Model(scene, config)
     checkpoint = load_checkpoint(folder, model.checkpoint_shapes())
     if checkpoint is None:

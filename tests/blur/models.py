@@ -16,6 +16,7 @@ from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.sparse import SparseBlur
+from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig, FidelityName, RigidNetworkConfig, SparseConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.se3 import exponential
@@ -188,4 +189,4 @@ def random_colours(rays: int) -> Tensor:
 
 def own_loss(model: BlurModel, kernel: Kernel, pixels: Pixels, colours: Tensor) -> Tensor:
     """With grey photos."""
-    return model.own_loss(kernel, pixels, torch.full((len(pixels), 3), 0.5), colours)
+    return model.own_loss(kernel, pixels, torch.full((len(pixels), 3), 0.5), colours, gamma_curve)

@@ -325,7 +325,7 @@ class TestPhotoGate:
         blurred = gamma_curve(kernel.blend(colours).detach())
         unmoved = gamma_curve(colours[kernel.motion == 0])
         photo = torch.where(pixels.view[:, None] == 0, blurred, unmoved)
-        model.own_loss(kernel, pixels, photo, colours)
+        model.own_loss(kernel, pixels, photo, colours, gamma_curve)
         assert model.photo_gate.open[:2].tolist() == [True, False]
 
     def test_a_photo_that_turns_out_blurred_opens_again(self) -> None:
@@ -388,7 +388,7 @@ class TestLessons:
         pixels = random_pixels(20)
         kernel = kernel_of(model, pixels, phase)
         assert kernel.exploration is not None
-        return model._wanted_sizes(kernel.exploration, pixels, colours)
+        return model._wanted_sizes(kernel.exploration, pixels, colours, gamma_curve)
 
     def test_flat_colour_wants_the_origin_only(self) -> None:
         assert (self.wanted(torch.full((20 * RAYS, 3), 0.4), stirred=True) == 1).all()
@@ -396,6 +396,15 @@ class TestLessons:
     def test_varying_colour_wants_many(self) -> None:
         wanted = self.wanted(random_colours(20 * RAYS), 1e-3, stirred=True)
         assert wanted.float().mean() > RAYS - 2 and wanted.max() <= RAYS
+
+    def test_colours_are_compared_as_the_tone_curve_shows_them(self) -> None:
+        model, pixels = dynamic(mask_exploration=1.0, mask_tolerance=1e-3), random_pixels(20)
+        kernel = kernel_of(model, pixels, HARD_LEARNING)
+        assert kernel.exploration is not None
+        colours = random_colours(20 * RAYS)
+        for tone, least, most in ((lambda light: light, RAYS - 2, RAYS), (torch.zeros_like, 1, 1)):
+            wanted = model._wanted_sizes(kernel.exploration, pixels, colours, tone).float()
+            assert least <= wanted.mean() <= most
 
     def test_a_wider_tolerance_wants_less(self) -> None:
         colours = random_colours(20 * RAYS)

@@ -127,6 +127,15 @@ def test_ft_path_another_program(laboratory: Laboratory, options: dict[str, Valu
         assert str(path) in line and "another program" in line and "train" in line
 
 
+def test_an_experiment_of_another_program(laboratory: Laboratory) -> None:
+    """What was trained elsewhere is never to be removed."""
+    path = laboratory.folder("ball") / "200000.tar"
+    path.parent.mkdir(parents=True)
+    torch.save({"global_step": 9, "network_state_dict": {}, "optimizer_state_dict": {}}, path)
+    line = refusal(laboratory)
+    assert str(path) in line and "another program" in line and "remove" not in line
+
+
 @trained_or_rendered
 @pytest.mark.parametrize(
     "change",

@@ -38,6 +38,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_shrunken_photos_are_compared_with_a_truth_of_their_size(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARPFIELD_CACHE", str(tmp_path / "cache"))
+    words = ["train", str(finished.parent / "scene"), "--output", str(tmp_path / "run")]
+    words += ["--steps", "2", "--device", "cpu", "--set", "scene.factor=2", "--blur", "none"]
+    assert run([*words, "--set", "hashgrid.levels=2", "--set", "hashgrid.log2_entries=8"]) == 0
+    scores = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
+    assert len(scores["restored"]["views"]) == TRAIN_VIEWS
+
+
 def test_the_run_folder_is_complete(finished: Path) -> None:
     assert yaml.safe_load((finished / "config.yaml").read_text())["config"]["blur"]["motions"] == 3
     assert list((finished / "checkpoints").glob("*.safetensors"))

@@ -52,6 +52,9 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
         (["--set", "blur.motion=3"], ["blur.motion", "blur.motions"]),
         (["--set", "blur.motions=many"], ["blur.motions", "many"]),
         (["--time-budget", "3"], ["--steps", "--time-budget"]),
+        (["--set", "train.warmup=0.5"], ["train.warmup 0.5", "settle 0.3"]),
+        (["--set", "blur.motions=1"], ["blur.motions", "at least 2"]),
+        (["--set", "blur.start_pixels=0"], ["blur.start_pixels"]),
         (["--downscale", "30"], ["downscale", "30"]),
     ],
 )
@@ -108,6 +111,50 @@ def test_a_run_of_another_configuration(
     line = complaint(capsys)
     assert "blur.model" in line and "none" in line and "rigid" in line
     assert {path: path.read_bytes() for path in run_folder.rglob("*.safetensors")} == before
+
+
+def test_a_run_whose_scene_holds_out_other_photos_now(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were trained on."""
+    assert train(scene, tmp_path / "run", "--blur", "none") == 0
+    (scene / "hold=3").rename(scene / "hold=4")
+    capsys.readouterr()
+    assert train(scene, tmp_path / "run", "--blur", "none", steps=3) == 2
+    assert "now without 003.png and with 004.png" in complaint(capsys)
+    assert run(["eval", str(tmp_path / "run")]) == 2
+    assert "now without 003.png and with 004.png" in complaint(capsys)
+
+
+def test_a_run_with_a_setting_of_another_version(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(scene, tmp_path / "run", "--blur", "none") == 0
+    record = tmp_path / "run" / "config.yaml"
+    record.write_text(record.read_text().replace("start_pixels", "begin_pixels"))
+    capsys.readouterr()
+    assert run(["eval", str(tmp_path / "run")]) == 2
+    line = complaint(capsys)
+    assert str(record) in line and "begin_pixels" in line and "written by sharpfield" in line
+
+
+def test_a_camera_that_looks_back(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = np.load(scene / "poses_bounds.npy")
+    poses = table[:, :15].reshape(-1, 3, 5)
+    poses[2, :, 1:3] *= -1.0  # turned by 180 degrees about its vertical axis
+    table[:, :15] = poses.reshape(-1, 15)
+    np.save(scene / "poses_bounds.npy", table)
+    assert train(scene, tmp_path / "run") == 2
+    line = complaint(capsys)
+    assert "002.png" in line and "scene.ndc=false" in line
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    shown = capsys.readouterr()
+    assert "train" in shown.out + shown.err and "sharpfield: " not in shown.err
 
 
 def test_a_run_of_another_scene(

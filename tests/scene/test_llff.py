@@ -229,9 +229,10 @@ def test_hold_option_overrides_the_marker(
     assert read_llff(root, hold=hold).test_indices == expected
 
 
-def test_without_marker_every_eighth_view_is_held_out(root: Path) -> None:
+def test_without_marker_no_view_is_held_out(root: Path) -> None:
     (root / "hold=4").unlink()
-    assert read_llff(root).test_indices == (0, 8)
+    assert read_llff(root).test_indices == ()
+    assert read_llff(root, hold=8).test_indices == (0, 8)
 
 
 @pytest.mark.parametrize("name", ["hold=0", "hold=-3", "hold=", "hold=two", "hold=1.5"])
@@ -250,6 +251,15 @@ def test_two_markers(root: Path) -> None:
 
 def test_nothing_left_to_train_on(root: Path) -> None:
     assert "hold 1: holds out all 9 photos" in fail(root, hold=1)
+
+
+def test_photos_of_several_cameras(root: Path) -> None:
+    def zoom(table: np.ndarray) -> None:
+        table[3, 14] *= 1.1
+
+    change_table(root, zoom)
+    message = fail(root)
+    assert "003.png" in message and "a single camera" in message
 
 
 @pytest.mark.parametrize("option", ["hold", "factor", "downscale"])

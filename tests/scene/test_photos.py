@@ -59,6 +59,13 @@ def test_photos_that_differ_only_in_suffix_are_refused(tmp_path: Path) -> None:
     assert "a.jpg" in message and "a.png" in message
 
 
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()
+    message = fail(list_photos, tmp_path)
+    assert "rename it" in message
+    message.encode()
+
+
 def test_missing_folder_and_file_instead_of_folder(tmp_path: Path) -> None:
     assert "no such folder" in fail(list_photos, tmp_path / "nothing")
     assert "not a folder" in fail(list_photos, save(tmp_path / "a.png", noise()))
@@ -92,13 +99,15 @@ def test_alpha_is_dropped_grey_is_repeated_16_bits_are_scaled(tmp_path: Path) ->
     np.testing.assert_array_equal(read_photo(save(tmp_path / "deep.png", deep)), grey)
 
 
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_photos_are_read_as_stored_because_colmap_does(tmp_path: Path, orientation: int) -> None:
     pixels = noise()
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    expected = np.rot90(pixels, -1).astype(np.float32) / 255
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "a.png"), pixels.astype(np.float32) / np.float32(255)
+    )
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

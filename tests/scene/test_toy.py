@@ -108,7 +108,7 @@ def test_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_downscaled_truth_is_the_block_mean(scene: Path) -> None:
-    full, half = read_truth(scene), read_truth(scene, downscale=2)
+    full, half = read_truth(scene), read_truth(scene, (24, 16))
     assert full is not None and half is not None
     blocks = full.sharp["001.png"].reshape(16, 2, 24, 2, 3).mean(axis=(1, 3))
     assert np.allclose(half.sharp["001.png"], blocks, atol=1e-5)

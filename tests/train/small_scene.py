@@ -35,7 +35,7 @@ def small_scene(root: Path) -> Scene:
         pose = np.eye(4)[:3]
         pose[:, 3] = random.uniform(-0.15, 0.15, 3)
         views.append(View(f"{index}.png", photo, CAMERA, pose.astype(np.float32), index == 0))
-    return Scene("small", root, tuple(views), 1.33, 4.0, np.eye(4))
+    return Scene("small", root, tuple(views), 1.33, 4.0, np.eye(4), "")
 
 
 def small_config(

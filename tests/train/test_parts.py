@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import WARM_UP, Kernel, Phase, Pixels
 from sharpfield.config import BlurName, Config, FieldName
+from sharpfield.errors import InputError
 from sharpfield.model import Model
 from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.parts import cut_into_parts
@@ -224,7 +225,9 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
         assert seen.met is not None
         adapted = model.adaptive_weights(batch.pixels, kernel, seen.met)
         loss = (1 - SHARE) * loss + SHARE * distance(adapted, seen.colour)
-    own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen.colour.detach())
+    own = model.blur.own_loss(
+        kernel, batch.pixels, batch.colours, seen.colour.detach(), model.display
+    )
     (loss + own).backward()
     result = StepResult(error.item(), loss.item(), len(kernel), seen.samples, own.item())
     return Gradients(result, gradients_of(model), state_of(model, generator))
@@ -258,6 +261,19 @@ class OneOfMany(Group):
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         pass
 
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        pass
+
+    def of_all(self, values: Sequence[float], device: torch.device) -> list[list[float]]:
+        return [list(values)] * self.size
+
+
+class Disagreeing(Group):
+    """The only process, which hears of another that has one ray more."""
+
+    def of_all(self, values: Sequence[float], device: torch.device) -> list[list[float]]:
+        return [list(values), [value + 1.0 for value in values]]
+
 
 @pytest.mark.parametrize(("model", "field"), MIXES)
 class TestComputeGradients:
@@ -278,6 +294,10 @@ class TestComputeGradients:
         if model == "dynamic":
             assert kernel.exploration is not None and len(kernel.exploration) == PIXELS // 4
             assert len(kernel.pixel.bincount().unique()) > 1, "a kernel of even sizes tests less"
+
+    def test_processes_must_see_the_same_kernel(self, model: BlurName, field: FieldName) -> None:
+        with pytest.raises(InputError, match="kernels of different sizes"):
+            make_case(model, field).gradients(SOFT_LEARNING, 0, Disagreeing())
 
     @pytest.mark.parametrize("rays_at_once", [7, 100])
     def test_parts_do_not_change_it(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 
 import sharpfield
 from sharpfield.errors import InputError
+from sharpfield.files import JSON
 from sharpfield.train.run_folder import claim_run, lock_run, read_run
 
 CONFIG = {"blur": {"kind": "dynamic", "motions": 16}, "train": {"rate": 1e-5, "betas": (0.9, 0.99)}}
+PHOTOS = [f"{i}.png" for i in range(9)]
+CONTENT: dict[str, JSON] = {"photos": PHOTOS, "held-out photos": ["0.png"], "poses": "1f"}
 HOLD_LOCK = """
 import sys
 from pathlib import Path
@@ -23,9 +27,9 @@ with lock_run(Path(sys.argv[1])):
 
 def test_a_claimed_run_can_be_claimed_again_and_read(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    first = claim_run(run, CONFIG, tmp_path / "scene")
-    before = (run / "config.yaml").read_bytes()
-    assert claim_run(run, CONFIG, tmp_path / "x" / ".." / "scene") == first == read_run(run)
+    first = claim_run(run, CONFIG, tmp_path / "scene", CONTENT)
+    before, scene = (run / "config.yaml").read_bytes(), tmp_path / "x" / ".." / "scene"
+    assert claim_run(run, CONFIG, scene, CONTENT) == first == read_run(run)
     assert (run / "config.yaml").read_bytes() == before
     assert first.scene == (tmp_path / "scene").resolve()
     assert first.version == sharpfield.__version__
@@ -33,34 +37,60 @@ def test_a_claimed_run_can_be_claimed_again_and_read(tmp_path: Path) -> None:
 
 
 def test_another_configuration_names_the_first_key_and_both_values(tmp_path: Path) -> None:
-    claim_run(tmp_path / "run", CONFIG, tmp_path)
+    claim_run(tmp_path / "run", CONFIG, tmp_path, CONTENT)
     other = {"blur": {"kind": "dynamic", "motions": 4}, "train": {"rate": 1.0, "betas": (0.9,)}}
     with pytest.raises(InputError, match=r"blur\.motions = 16, now it is 4.*another --output"):
-        claim_run(tmp_path / "run", other, tmp_path)
+        claim_run(tmp_path / "run", other, tmp_path, CONTENT)
     fewer = {"blur": CONFIG["blur"], "train": {"rate": 1e-5}}
     with pytest.raises(InputError, match=r"train\.betas = \[0.9, 0.99\], now it is unset"):
-        claim_run(tmp_path / "run", fewer, tmp_path)
+        claim_run(tmp_path / "run", fewer, tmp_path, CONTENT)
     assert read_run(tmp_path / "run").config["blur"] == CONFIG["blur"]
 
 
 def test_a_key_that_may_change_is_recorded(tmp_path: Path) -> None:
-    claim_run(tmp_path / "run", {"train": {"steps": 10}, "seed": 1}, tmp_path)
+    claim_run(tmp_path / "run", {"train": {"steps": 10}, "seed": 1}, tmp_path, CONTENT)
     longer = {"train": {"steps": 20}, "seed": 1}
-    claim_run(tmp_path / "run", longer, tmp_path, may_change=frozenset({"train.steps"}))
+    claim_run(tmp_path / "run", longer, tmp_path, CONTENT, may_change=frozenset({"train.steps"}))
     assert read_run(tmp_path / "run").config == longer
     with pytest.raises(InputError, match=r"seed = 1, now it is 2"):
         claim_run(
             tmp_path / "run",
             {"train": {"steps": 20}, "seed": 2},
             tmp_path,
+            CONTENT,
             may_change=frozenset({"train.steps"}),
         )
 
 
 def test_another_scene(tmp_path: Path) -> None:
-    claim_run(tmp_path / "run", CONFIG, tmp_path / "door")
+    claim_run(tmp_path / "run", CONFIG, tmp_path / "door", CONTENT)
     with pytest.raises(InputError, match=r"door, not .*ball; choose another --output"):
-        claim_run(tmp_path / "run", CONFIG, tmp_path / "ball")
+        claim_run(tmp_path / "run", CONFIG, tmp_path / "ball", CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("held-out photos", ["0.png", "4.png"], "held-out photos now with 4.png; restore it"),
+        ("held-out photos", [], "held-out photos now without 0.png; restore it"),
+        ("photos", ["9.png"], "now without 0.png, 1.png, 2.png ... and with 9.png; restore it"),
+        ("photos", PHOTOS[::-1], "photos now in another order"),
+        ("poses", "2e", "poses changed from 1f to 2e"),
+    ],
+)
+def test_a_scene_that_is_no_longer_the_same(
+    tmp_path: Path, key: str, value: str | list[str], says: str
+) -> None:
+    claim_run(tmp_path / "run", CONFIG, tmp_path, CONTENT)
+    with pytest.raises(InputError, match=re.escape(says)):
+        claim_run(tmp_path / "run", CONFIG, tmp_path, {**CONTENT, key: value})
+    assert read_run(tmp_path / "run").scene_content == CONTENT
+
+
+def test_a_run_that_did_not_record_its_scene_goes_on_and_does_so(tmp_path: Path) -> None:
+    claim_run(tmp_path / "run", CONFIG, tmp_path, {})
+    claim_run(tmp_path / "run", CONFIG, tmp_path, CONTENT)
+    assert read_run(tmp_path / "run").scene_content == CONTENT
 
 
 def test_a_folder_of_something_else_stays_untouched(tmp_path: Path) -> None:
@@ -71,7 +101,7 @@ def test_a_folder_of_something_else_stays_untouched(tmp_path: Path) -> None:
     ):
         pytest.fail("locked a folder of something else")
     with pytest.raises(InputError, match="not empty and is no run folder"):
-        claim_run(tmp_path, CONFIG, tmp_path)
+        claim_run(tmp_path, CONFIG, tmp_path, CONTENT)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
     with pytest.raises(InputError, match="this is a file"), lock_run(tmp_path / "holiday.jpg"):
         pytest.fail("locked a file")
@@ -81,7 +111,7 @@ def test_a_folder_of_something_else_stays_untouched(tmp_path: Path) -> None:
 def test_a_foreign_or_damaged_record(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputError, match=r"config\.yaml.*choose another") as caught:
-        claim_run(tmp_path, CONFIG, tmp_path)
+        claim_run(tmp_path, CONFIG, tmp_path, CONTENT)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "config.yaml").read_text() == text
 
@@ -95,7 +125,7 @@ def test_reading_what_is_no_run(tmp_path: Path) -> None:
 
 def test_a_second_trainer_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    claim_run(run, CONFIG, tmp_path)
+    claim_run(run, CONFIG, tmp_path, CONTENT)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK, str(run)],
         stdin=subprocess.PIPE,
@@ -118,5 +148,5 @@ def test_a_failure_before_the_claim_leaves_no_folder(tmp_path: Path) -> None:
         raise KeyError
     assert list(tmp_path.iterdir()) == []
     with lock_run(tmp_path / "new"):
-        claim_run(tmp_path / "new", CONFIG, tmp_path)
+        claim_run(tmp_path / "new", CONFIG, tmp_path, CONTENT)
     assert (tmp_path / "new" / "config.yaml").is_file()

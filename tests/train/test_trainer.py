@@ -9,6 +9,7 @@ import torch
 from tests.train.small_scene import CAMERA, STEPS, VIEWS, small_config, small_scene
 from torch import Tensor
 
+from sharpfield.blur.kernel import Phase
 from sharpfield.config import BlurName, Config
 from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.scene.scene import Scene
@@ -216,6 +217,12 @@ class TestEveryModel:
         assert_same_training(compiled, Trainer(scene, config, CPU))
         assert all(parameter.grad is None for parameter in compiled.model.parameters())
 
+    def test_a_rehearsal_leaves_no_trace(self, tmp_path: Path, model: BlurName) -> None:
+        scene, config = small_scene(tmp_path), small_config(model)
+        rehearsed = Trainer(scene, config, CPU)
+        rehearsed.rehearse(200, Phase(kernel_open=True, mask_open=True, learn_mask=True))
+        assert_same_training(rehearsed, Trainer(scene, config, CPU))
+
     def test_compilation_covers_what_the_renderer_remembers(
         self, tmp_path: Path, model: BlurName, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -296,6 +303,18 @@ def test_progress_counts_what_was_rendered(tmp_path: Path) -> None:
     rigid = trained(scene, small_config("rigid", motions=4), STEPS).progress
     assert 1.0 < rigid.rays_per_pixel <= 5.0 and rigid.kernel_size == 5.0
     assert rigid.rays <= rigid.samples <= 16 * rigid.rays
+
+
+def test_the_kernel_size_is_followed_where_every_step_teaches_the_mask(tmp_path: Path) -> None:
+    always = ["blur.mask_every=1", "blur.mask_every_hard=1"]
+    trainer = trained(
+        small_scene(tmp_path), with_overrides(small_config("dynamic"), always), STEPS - 2
+    )
+    trainer.model.blur.sizes.fill_(2.0)  # type: ignore[operator]
+    trainer.model.blur.photo_gate.changes.fill_(-1)  # type: ignore[union-attr,operator]
+    trainer.progress.kernel_size = 3.5
+    trainer.step()
+    assert 3.3 < trainer.progress.kernel_size < 3.4
 
 
 def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:

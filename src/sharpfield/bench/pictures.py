@@ -90,7 +90,8 @@ def _sheet(
                 axis.set_frame_on(False)
                 if tile is not None:
                     axis.imshow(tile, interpolation="nearest")
-            row[0].set_title(firsts[line])
+            if tiles[0] is not None:
+                row[0].set_title(firsts[line])
         for axis, title in zip(axes[0][1:], titles, strict=True):
             axis.set_title(title)
         png = BytesIO()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels
+from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels, ToneCurve
 from sharpfield.blur.mask import MaskNetwork, ViewSizes
 from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
@@ -23,7 +23,6 @@ from sharpfield.blur.nested import (
 from sharpfield.blur.photo_gate import PhotoGate
 from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
-from sharpfield.blur.tone import gamma_curve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import pixel_centres
@@ -187,14 +186,16 @@ class DynamicBlur(RigidBlur):
         pixels: Pixels,
         photo: Float[Tensor, "pixels 3"],
         colours: Float[Tensor, "rays 3"],
+        display: ToneCurve,
     ) -> Float[Tensor, ""]:
         """What the rays just rendered teach the mask: which ranks explored pixels should open."""
         lessons = kernel.exploration
         if lessons is None:
-            return super().own_loss(kernel, pixels, photo, colours)
-        self._judge_photos(lessons, kernel, pixels, photo, colours)
+            return super().own_loss(kernel, pixels, photo, colours, display)
+        self._judge_photos(lessons, kernel, pixels, photo, colours, display)
         has_kernel = self.photo_gate.open[pixels.view[: len(lessons)]]
-        wanted = torch.where(has_kernel, self._wanted_sizes(lessons, pixels, colours), 1)
+        wanted = self._wanted_sizes(lessons, pixels, colours, display)
+        wanted = torch.where(has_kernel, wanted, 1)
         logits = gate_heights(lessons.sizes, self.rays) / SURROGATE_TEMPERATURE
         should_open = (gate_heights(wanted, self.rays) > 0).to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, should_open)
@@ -207,23 +208,28 @@ class DynamicBlur(RigidBlur):
         pixels: Pixels,
         photo: Float[Tensor, "pixels 3"],
         colours: Float[Tensor, "rays 3"],
+        display: ToneCurve,
     ) -> None:
         """Let the photo gate know what the kernel does to all pixels that have all their rays."""
         whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
         view = pixels.view[whole]
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
-        display = gamma_curve(lessons.weights[view][:, [0, -1]] @ rays)
-        unmoved, blurred = (display - photo[whole, None]).square().mean(2).unbind(1)
-        self.photo_gate.follow(view, changes(display)[:, 0], unmoved - blurred)
+        shown = display(lessons.weights[view][:, [0, -1]] @ rays)
+        unmoved, blurred = (shown - photo[whole, None]).square().mean(2).unbind(1)
+        self.photo_gate.follow(view, changes(shown)[:, 0], unmoved - blurred)
 
     @torch.no_grad()
     def _wanted_sizes(
-        self, lessons: Exploration, pixels: Pixels, colours: Float[Tensor, "rays 3"]
+        self,
+        lessons: Exploration,
+        pixels: Pixels,
+        colours: Float[Tensor, "rays 3"],
+        display: ToneCurve,
     ) -> Int[Tensor, " explored"]:
         """Fewest rays per explored pixel from which on the colour stays within the tolerance."""
         explored = len(lessons)
         rays = colours[: explored * self.rays].view(explored, self.rays, 3)
-        change = changes(gamma_curve(lessons.weights[pixels.view[:explored]] @ rays))
+        change = changes(display(lessons.weights[pixels.view[:explored]] @ rays))
         too_few = change > self.config.mask_tolerance**2
         if lessons.each_alone:
             too_few &= change[:, :1] > self.config.sharp_tolerance**2
@@ -239,6 +245,6 @@ class DynamicBlur(RigidBlur):
             return (self.ranks(self.motion_poses())[view][:, None, None] < sizes - 0.5).float()
 
 
-def changes(display: Float[Tensor, "pixels sizes 3"]) -> Float[Tensor, "pixels sizes"]:
+def changes(shown: Float[Tensor, "pixels sizes 3"]) -> Float[Tensor, "pixels sizes"]:
     """Mean squared difference of pixels of each size to those of the last, in display colours."""
-    return ((display - display[:, -1:]) ** 2).mean(-1)
+    return ((shown - shown[:, -1:]) ** 2).mean(-1)

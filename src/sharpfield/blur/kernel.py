@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+ToneCurve: TypeAlias = Callable[[Tensor], Tensor]
+"""From linear light to photo colours, both (..., 3)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Kernel:
     """The kernel rays of a pixel batch, packed pixel after pixel.
 
     Ray r belongs to ``pixel[r]``, is seen through motion ``motion[r]`` (0 = origin) from the
-    camera-to-world pose ``poses[r]``, and counts ``weights[r]``; weights of a pixel sum to one.
+    camera-to-world pose ``poses[r]``, and counts ``weights[r]``. Weights of a pixel sum to one,
+    unless closed rays keep theirs (``blur.renormalise`` false).
     """
 
     pixel: Int[Tensor, " rays"]
@@ -175,7 +181,7 @@ class BlurModel(nn.Module, ABC):
 
     @abstractmethod
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
-        """The mask over a whole photo: gates in [0, 1] per motion; the origin's gate is 1."""
+        """The mask over a whole photo: gates in [0, 1] per motion; a gate of 0: never rendered."""
 
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         """Expected kernel rays per pixel of each view."""
@@ -191,13 +197,20 @@ class BlurModel(nn.Module, ABC):
         pixels: Pixels,
         photo: Float[Tensor, "pixels 3"],
         colours: Float[Tensor, "rays 3"],
+        display: ToneCurve,
     ) -> Float[Tensor, ""]:
         """What the blur model asks for beside the photo; zero by default.
 
         ``kernel`` is that of ``pixels``, all of a step, which are ``photo`` in display colours;
-        ``colours``, linear and detached, are what its rays have just seen.
+        ``colours``, linear and detached, are what its rays have just seen, and ``display`` makes
+        photo colours of them.
         """
         return colours.new_zeros(())
+
+    def noticed(self) -> list[Tensor]:
+        """What training notices beside what it learns; a checkpoint keeps it."""
+        learned = {name for name, _ in self.named_parameters()}
+        return [value for name, value in self.state_dict().items() if name not in learned]
 
     def origin_kernel(self, pixels: Pixels) -> Kernel:
         """One ray per pixel, unmoved: plain NeRF."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
+from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels, ToneCurve
 from sharpfield.blur.network_motions import relu_layers
 from sharpfield.config import SparseConfig
 from sharpfield.fields.mlp import positional_encoding
@@ -165,10 +165,11 @@ class SparseBlur(BlurModel):
         pixels: Pixels,
         photo: Float[Tensor, "pixels 3"],
         colours: Float[Tensor, "rays 3"],
+        display: ToneCurve,
     ) -> Float[Tensor, ""]:
         """The alignment of the first rays, read from their poses: mean absolute offsets."""
         if len(kernel) == kernel.pixels:  # plain NeRF
-            return super().own_loss(kernel, pixels, photo, colours)
+            return super().own_loss(kernel, pixels, photo, colours, display)
         first = kernel.poses.unflatten(0, (kernel.pixels, -1))[:, 0]
         given = self.poses[pixels.view]
         turned_back = given[:, :, :3].transpose(1, 2)

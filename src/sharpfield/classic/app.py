@@ -51,8 +51,19 @@ CLASSIC_MAY_CHANGE = MAY_CHANGE | {
 }
 """What another ``N_iters`` or ``N_rand`` changes in a run that goes on."""
 
-CLASSIC_NAMES = {"--output": "--expname", "--set train.table_rate": "--lrate"}
+CLASSIC_NAMES = {
+    "--output": "--expname",
+    "--set train.head_rate": "--lrate",
+    "--field mlp --set scene.ndc=false": "--no_ndc",
+    "--set scene.spherify=true": "--spherify",
+}
 """What messages of the pipeline advise, by its name here."""
+
+LESS_MEMORY = (
+    "Take less at once: in training a smaller --memory (results stay the same), for pictures "
+    "--chunk 4096; --datadownsample 2 halves the photos."
+)
+"""What to do when memory runs out."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -67,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
                 message = message.replace(new, old)
             raise InputError(message) from error
 
-    return exit_code(PROGRAM, classic)
+    return exit_code(PROGRAM, classic, LESS_MEMORY)
 
 
 def main() -> None:
@@ -158,7 +169,7 @@ def _split_for_memory(options: ClassicOptions, trainer: Trainer, group: Group) -
             f"it is computed {rays_at_once} rays at a time",
             soft_wrap=True,
         )
-    rehearse_largest(trainer, rays_at_once)
+    rehearse_largest(trainer, rays_at_once, group.size)
     return config
 
 
@@ -195,7 +206,7 @@ def _render_views(run: Run, options: ClassicOptions) -> None:
     scores = score(run, images)
     line = metrics_line("**[Evaluation]** :", scores)
     append_metrics(run.folder, line)
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True)
     for note in scores["paper"].notes:
         warn(note)
 

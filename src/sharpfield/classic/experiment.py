@@ -72,9 +72,9 @@ class Experiment:
         scores = score(run, images)
         line = metrics_line(f"iter{run.step}/globalstep{run.step - 1}:", scores)
         append_metrics(self.folder, line)
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
         for note in scores["paper"].notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+            console.print(note, highlight=False, soft_wrap=True)
         board.test(run.step, scores)
         board.masks(run)
 
@@ -105,7 +105,7 @@ def _progress_line(trainer: Trainer, result: StepResult) -> str:
     return (
         f"[TRAIN] Iter: {trainer.progress.step} Loss: {result.loss:.6f} PSNR: {psnr:.4f} "
         f"TIME: {time}"
-    ).replace("[TRAIN]", r"\[TRAIN]")
+    )
 
 
 def _clock(seconds: float) -> str:

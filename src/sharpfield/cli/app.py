@@ -10,7 +10,7 @@ import typer
 
 import sharpfield
 from sharpfield.cli import bench, demo, evaluate, exports, train
-from sharpfield.cli.outcome import exit_code
+from sharpfield.cli.outcome import USER_ERROR, exit_code
 from sharpfield.errors import InputError
 
 UsageError = typer.BadParameter.__base__
@@ -57,6 +57,8 @@ def run(arguments: Sequence[str]) -> int:
         try:
             code = command.main(args=list(arguments), prog_name="sharpfield", standalone_mode=False)
         except UsageError as error:  # type: ignore[misc]
+            if not error.format_message():  # no command: the help has been shown
+                return USER_ERROR
             raise InputError(error.format_message()) from None
         return int(code or 0)
 

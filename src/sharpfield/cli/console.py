@@ -12,13 +12,13 @@ from sharpfield.progress import OnProgress
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Trainer
 
-console = Console()
-errors = Console(stderr=True)
+console = Console(markup=False)  # brackets in paths are no markup
+errors = Console(stderr=True, markup=False)
 
 
 def warn(message: str) -> None:
     """Show one line on standard error."""
-    errors.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+    errors.print(f"warning: {message}", style="yellow", soft_wrap=True)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _counter(bar: Progress, label: str) -> OnProgress:
 
 def _bar(stays: bool = True) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),

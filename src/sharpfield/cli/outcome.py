@@ -23,15 +23,17 @@ A process that is still there after this long has met an error of its own.
 
 LESS_MEMORY = (
     "Take less at once: in training --set train.rays_at_once=8192 (results stay the same), for "
-    "pictures --set render.picture_rays=4096, which `train` also takes for a run that is finished."
+    "pictures --set render.picture_rays=4096, which `train` also takes for a run that is finished. "
+    "Large photos: --downscale 2."
 )
 """What to do when memory runs out."""
 
 
-def exit_code(program: str, action: Callable[[], int]) -> int:
+def exit_code(program: str, action: Callable[[], int], less_memory: str = LESS_MEMORY) -> int:
     """The action's own code, 2 for wrong input, 130 after Ctrl-C.
 
-    Of several processes, the first one speaks for all of them.
+    ``less_memory`` is the advice where memory runs out. Of several processes, the first one speaks
+    for all of them.
     """
     first = this_process().rank == 0
     try:
@@ -42,7 +44,7 @@ def exit_code(program: str, action: Callable[[], int]) -> int:
         return _complain(program, str(error), USER_ERROR)
     except (torch.OutOfMemoryError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else "no memory left"
-        return _complain(program, f"{reason} {LESS_MEMORY}", USER_ERROR)
+        return _complain(program, f"{reason} {less_memory}", USER_ERROR)
     except Interrupted as stop:
         if not first:
             return 0
@@ -56,5 +58,5 @@ def exit_code(program: str, action: Callable[[], int]) -> int:
 
 def _complain(program: str, message: str, code: int) -> int:
     one_line = " ".join(message.split())
-    errors.print(f"{program}: {one_line}", markup=False, highlight=False, soft_wrap=True)
+    errors.print(f"{program}: {one_line}", highlight=False, soft_wrap=True)
     return code

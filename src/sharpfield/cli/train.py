@@ -13,6 +13,7 @@ from sharpfield.cli.options import DeviceOption, find_device
 from sharpfield.cli.results import open_and_warn, write_results
 from sharpfield.config import Config
 from sharpfield.errors import InputError
+from sharpfield.model import check_combination
 from sharpfield.presets import blur_settings, preset
 from sharpfield.progress import ignore
 from sharpfield.run import read_scene
@@ -71,14 +72,27 @@ def train(
         "train.seed": seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    named = [] if blur is None else blur_settings(blur)
-    config = with_overrides(preset(preset_name), [*named, *given, *(overrides or [])])
+    chosen = preset(preset_name)
+    named = [] if blur is None else blur_settings(blur, chosen)
+    config = with_overrides(chosen, [*named, *given, *(overrides or [])])
+    check_combination(config)
     where = find_device(device)
     photos = read_scene(scene, config)
     with joined_group(where) as group:
+        if group.first:
+            _say_what_is_held_out(photos)
         train_scene(output, photos, config, where, "training", group)
     if results and group.first:
         write_results(open_and_warn(output, where))
+
+
+def _say_what_is_held_out(scene: Scene) -> None:
+    held_out = len(scene.test_indices)
+    hint = "" if held_out else " (a file hold=<n> in the folder holds out every n-th)"
+    console.print(
+        f"{scene.root}: {len(scene.views)} photos, {held_out} held out for evaluation{hint}",
+        soft_wrap=True,
+    )
 
 
 def train_scene(

@@ -29,7 +29,7 @@ class Protocol:
     test_pose_fitting: bool = False
 
 
-_SPLIT = "held-out sharp photos of the scene (every hold-th view), never seen in training"
+_SPLIT = "held-out photos of the scene (every hold-th view), never seen in training"
 
 STANDARD = Protocol(
     name="standard",

@@ -38,6 +38,15 @@ def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
     return Rays(origins, directions)
 
 
+def faces_forward(pose: Float[np.ndarray, "3 4"], camera: Camera) -> bool:
+    """Whether all rays of a camera go towards -z, as NDC have it."""
+    corners = torch.tensor(
+        [[x, y] for x in (0.0, float(camera.width)) for y in (0.0, float(camera.height))]
+    )
+    directions = camera_directions(corners, camera).numpy() @ pose[:, :3].T
+    return bool((directions[:, 2] < 0).all())
+
+
 def ndc_lengths(rays: Rays, z: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
     """Where world ``rays`` meet the planes of NDC depth ``z`` < 1, in units of their directions."""
     return rays.lengths_to(2.0 / (z[:, None] - 1.0))[:, 0]

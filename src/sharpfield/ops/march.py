@@ -53,8 +53,8 @@ def march(
 ) -> Samples:
     """Keep the steps ``t = (i + offset) / steps`` that fall into occupied cells of the unit cube.
 
-    A step's optical depth is ``density * step_length``. The last step is kept always: it is the far
-    plane. Not differentiable.
+    A step's optical depth is ``density * step_length``. The last step is the far plane: it is
+    kept unless the ray is opaque before. Not differentiable.
     """
     with torch.no_grad():
         offsets = offsets.contiguous()

@@ -8,6 +8,7 @@ Light Field Fusion (2019); the marker file is Deblur-NeRF's (Ma et al., 2022).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tokenize
 from collections.abc import Sequence
@@ -28,10 +29,11 @@ from sharpfield.scene.scene import Camera, Scene, View
 
 POSES_FILE = "poses_bounds.npy"
 _WRITER = "LLFF's imgs2poses.py (github.com/Fyusion/LLFF), which calls COLMAP"
-_DEFAULT_HOLD = 8
 _NEAREST_DEPTH = 0.75
 """The scene is scaled so that this fraction of the nearest bound has depth 1."""
 _COLUMNS = 17
+_SAME_CAMERA = 1e-3
+"""Sizes and focal lengths may differ by this share."""
 
 # What NumPy raises on a damaged header or on one that claims more data than there is.
 _LOAD_ERRORS = (
@@ -74,9 +76,10 @@ def read_llff(
     ``factor`` picks ``images_<factor>``; where that folder is missing it is made from ``images``
     in the cache. None picks the existing folder of the largest factor, else ``images``.
     ``downscale`` shrinks the photos further, in memory. Every ``hold``-th view from 0 is held out;
-    None takes the ``hold=<n>`` marker file, else 8. Views are named by the photo files,
-    those of ``images`` where the photos come from the cache. ``spherify`` is for cameras that
-    look inwards: it brings them to the unit sphere instead (see `geometry.spherical.spherify`).
+    None takes the ``hold=<n>`` marker file, and without one holds out none. Views are named by the
+    photo files, those of ``images`` where the photos come from the cache. ``spherify`` is for
+    cameras that look inwards: it brings them to the unit sphere instead (see
+    `geometry.spherical.spherify`).
     Raises InputError for anything in the folder that cannot be used.
     """
     root = Path(root)
@@ -112,6 +115,7 @@ def read_llff(
         near=float(rows.bounds.min() * placed.scale),
         far=float(rows.bounds.max() * placed.scale),
         from_input=placed.transform,
+        poses_digest=hashlib.sha256((root / POSES_FILE).read_bytes()).hexdigest()[:16],
     )
 
 
@@ -213,6 +217,15 @@ def _read_rows(path: Path, photos: tuple[Path, ...]) -> _Rows:
                 f"{path}: row {index} (photo {photo.name}) has {defect}; make the poses again or "
                 "remove this row and its photo"
             )
+    hwf = matrices[:, :, 4]
+    if (other := np.abs(hwf / hwf[0] - 1.0).max(1) > _SAME_CAMERA).any():
+        index = int(other.argmax())
+        (height, width, focal), own = hwf[0], hwf[index]
+        raise InputError(
+            f"{path}: photo {photos[index].name} has a camera of {own[1]:g}x{own[0]:g}, focal "
+            f"length {own[2]:g}, the first one {width:g}x{height:g} and {focal:g}; all photos need "
+            "one size and one zoom, make the poses with a single camera"
+        )
     cameras = tuple(
         Camera(round(width), round(height), focal, focal, round(width) / 2, round(height) / 2)
         for height, width, focal in matrices[:, :, 4].tolist()
@@ -297,7 +310,10 @@ def _hold_markers(entries: tuple[Path, ...]) -> list[Path]:
 
 
 def _held_out(root: Path, entries: tuple[Path, ...], hold: int | None, count: int) -> list[bool]:
-    """Which views are held out. Raises InputError for a bad marker and for no view to train on."""
+    """Which views are held out; none where nothing says so.
+
+    Raises InputError for a bad marker and for no view to train on.
+    """
     origin = f"hold {hold}"
     markers = _hold_markers(entries)
     if hold is None and len(markers) > 1:
@@ -311,7 +327,7 @@ def _held_out(root: Path, entries: tuple[Path, ...], hold: int | None, count: in
         if hold < 1:
             raise InputError(f"{origin}: rename it to hold=<n> with a whole number n of at least 1")
     elif hold is None:
-        hold, origin = _DEFAULT_HOLD, f"{root}: hold {_DEFAULT_HOLD} (the default)"
+        return [False] * count
     held_out = [index % hold == 0 for index in range(count)]
     if all(held_out):
         raise InputError(

@@ -112,23 +112,23 @@ def make_scene(
             shutil.rmtree(making, ignore_errors=True)
 
 
-def read_truth(root: Path, downscale: int = 1) -> Truth | None:
+def read_truth(root: Path, size: tuple[int, int] | None = None) -> Truth | None:
     """The ground truth in a made scene's folder, or None for a folder without any.
 
-    ``downscale`` averages photos and extents over blocks as the scene readers do; extents are
-    then in pixels of the smaller photos. Raises InputError for damaged files.
+    Photos and extents are shrunk to ``size``, width and height, as the scene readers do; extents
+    are then in pixels of the smaller photos. Raises InputError for damaged files.
     """
     truth = root / _SETTINGS.parent
     if not (root / _SETTINGS).is_file():
         return None
     paths = sorted((truth / "sharp").glob("*.png"))
-    photos = read_photos(paths, downscale)
-    extent = {}
-    for path, photo in zip(paths, photos, strict=True):
+    sharp, extent = {}, {}
+    for path, photo in zip(paths, read_photos(paths), strict=True):
+        width, height = size or (photo.shape[1], photo.shape[0])
+        sharp[path.name] = resize_photo(photo, width, height)
         full = np.repeat(_load(truth / "extent" / f"{path.stem}.npy")[..., None], 3, axis=-1)
-        small = resize_photo(full, photo.shape[1], photo.shape[0])[..., 0]
-        extent[path.stem] = small / np.float32(downscale)
-    sharp = dict(zip([path.name for path in paths], photos, strict=True))
+        shrunk = np.float32(photo.shape[1] / width)
+        extent[path.stem] = resize_photo(full, width, height)[..., 0] / shrunk
     return Truth(sharp, extent, _load(truth / "paths.npy"))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageOps
+from PIL import Image
 
 from sharpfield import files
 from sharpfield.errors import InputError
@@ -61,10 +61,16 @@ def folder_entries(folder: Path) -> tuple[Path, ...]:
 def list_photos(folder: Path) -> tuple[Path, ...]:
     """The photos (jpg, jpeg, png in any case) of ``folder`` in lexicographic order of their names.
 
-    Raises InputError for an unreadable folder and for two photos that differ only in suffix, as
-    results are named by the stem. A folder without photos gives an empty tuple.
+    Raises InputError for an unreadable folder, for a name that is not UTF-8, and for two
+    photos that differ only in suffix, as results are named by the stem. A folder without photos
+    gives an empty tuple.
     """
     photos = tuple(p for p in folder_entries(folder) if p.suffix.lower() in PHOTO_SUFFIXES)
+    for photo in photos:
+        try:
+            photo.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{folder}: the name {photo.name!a} is not UTF-8; rename it") from None
     by_stem: dict[str, Path] = {}
     for photo in photos:
         twin = by_stem.setdefault(photo.stem, photo)
@@ -76,10 +82,11 @@ def list_photos(folder: Path) -> tuple[Path, ...]:
 
 
 def read_photo(path: Path) -> Float[np.ndarray, "height width 3"]:
-    """One photo as float32 display colours in [0, 1], upright by its EXIF orientation.
+    """One photo as float32 display colours in [0, 1], as it is stored.
 
-    Transparency is dropped, grey is repeated. Raises InputError for a file that is missing,
-    unreadable, truncated or no photo at all.
+    Its EXIF orientation is left alone: COLMAP leaves it alone as well, and the poses belong to the
+    stored pixels. Transparency is dropped, grey is repeated. Raises InputError for a file that is
+    missing, unreadable, truncated or no photo at all.
     """
     return np.asarray(_decode(path)).astype(np.float32) / np.float32(255)
 
@@ -159,10 +166,10 @@ def shrunken_photos(photos: Sequence[Path], factor: int) -> tuple[Path, ...]:
 
 
 def _decode(path: Path) -> Image.Image:
-    """The whole upright photo in mode RGB; errors as `read_photo`."""
+    """The whole photo as stored, in mode RGB; errors as `read_photo`."""
     try:
         with Image.open(path) as stored:
-            return _rgb(ImageOps.exif_transpose(stored))
+            return _rgb(stored)
     except FileNotFoundError:
         raise InputError(f"{path}: no such photo; check the path") from None
     except PermissionError:
@@ -202,7 +209,7 @@ def _shrunken_size(photo: Path, width: int, height: int, factor: int) -> tuple[i
 
 
 def _cache_key(photos: Sequence[Path], factor: int) -> str:
-    digest = hashlib.sha256(f"box {factor}".encode())
+    digest = hashlib.sha256(f"as stored, box {factor}".encode())
     for photo in photos:
         try:
             status = photo.stat()

@@ -34,7 +34,8 @@ class Scene:
 
     ``near`` and ``far`` bound the depths seen by all views, in scene units.
     ``from_input`` is the 4x4 similarity that maps positions of the input files to scene units;
-    exports apply its inverse. All photos of a scene have the same size.
+    exports apply its inverse. ``poses_digest`` tells apart the files that poses come from. All
+    photos of a scene have the same size.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scene:
     near: float
     far: float
     from_input: Float[np.ndarray, "4 4"]
+    poses_digest: str
 
     @property
     def train_indices(self) -> tuple[int, ...]:

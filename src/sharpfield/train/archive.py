@@ -88,16 +88,21 @@ def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
 
 
 def newest_archive(folder: Path) -> Checkpoint | None:
-    """The newest archive of the folder that can be read, or None without any."""
+    """The newest archive of the folder that can be read, or None without any.
+
+    Raises ``InputError``, what is wrong with the newest, where none can be read.
+    """
     paths = [path for path in folder.glob("*.tar") if path.stem.isdecimal()]
     damaged: list[Path] = []
+    first: InputError | None = None
     for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
         try:
             checkpoint = read_archive(path)
-        except InputError:
+        except InputError as error:
+            first = first or error
             damaged.append(path)
             continue
         return replace(checkpoint, warning=skipped_warning(damaged, path))
-    if damaged:
-        raise InputError(f"{damaged[0]}: damaged, and no older checkpoint can be read; remove it")
+    if first is not None:
+        raise first
     return None

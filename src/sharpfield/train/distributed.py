@@ -81,6 +81,12 @@ class Group:
             torch.distributed.all_reduce(values)
         return values
 
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Take over the first process's ``tensors``."""
+        if self.size > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
+
     def of_all(self, values: Sequence[float], device: torch.device) -> list[list[float]]:
         """The ``values`` of every process, in the order of their ranks."""
         if self.size == 1:

@@ -29,7 +29,7 @@ from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.interrupt import HeldInterrupt
 from sharpfield.train.memory import peak_memory_bytes
 from sharpfield.train.metrics_log import MetricsLog
-from sharpfield.train.run_folder import claim_run, lock_run
+from sharpfield.train.run_folder import claim_run, content_of, lock_run
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Progress, Trainer
 
@@ -93,7 +93,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
         _advance(trainer, job, None, ignore)
         return trainer.progress
     with lock_run(job.run, job.anew):
-        claim_run(job.run, to_dict(job.config), job.scene.root, job.may_change, job.anew)
+        content = content_of(job.scene)
+        claim_run(job.run, to_dict(job.config), job.scene.root, content, job.may_change, job.anew)
         if job.anew:
             remove_checkpoints(job.run)
         job.group.wait()
@@ -151,8 +152,9 @@ def _advance(trainer: Trainer, job: Job, log: MetricsLog | None, observe: Observ
         _save(trainer, job)
         raise Interrupted(trainer.progress.step) from None
     except FloatingPointError as error:
+        rate = "table_rate" if job.config.field_name == "hashgrid" else "head_rate"
         raise InputError(
-            f"{job.run}: training diverged ({error}); lower --set train.table_rate and start anew"
+            f"{job.run}: training diverged ({error}); lower --set train.{rate} and start anew"
         ) from error
     if stopped or interrupt.pressed:
         raise Interrupted(trainer.progress.step)
@@ -186,27 +188,16 @@ def _run_steps(
         started = time.perf_counter()
         result = trainer.step()
         elapsed = time.perf_counter() - started
-        mine = [elapsed, float(interrupt.pressed), float(result.rays)]
-        every = job.group.of_all(mine, job.device)
-        _check_same_rays([row[2] for row in every], progress.step)
+        every = job.group.of_all([elapsed, float(interrupt.pressed)], job.device)
         progress.seconds += every[0][0]
         stopped = any(row[1] for row in every)
         if log is not None and progress.step % settings.log_every == 0:
-            log.write(_record(trainer, result.error))
+            log.write(_record(trainer, result))
         observe(trainer, result)
         if progress.seconds - saved_at > settings.checkpoint_every:
             saved_at = progress.seconds
             _save(trainer, job)
     return stopped
-
-
-def _check_same_rays(rays: list[float], step: int) -> None:
-    """Kernels that round differently cost their processes the common random numbers."""
-    if any(count != rays[0] for count in rays):
-        raise InputError(
-            f"step {step}: the processes see kernels of different sizes; use the same kind of "
-            "device and the same version of torch for all of them"
-        )
 
 
 def _save(trainer: Trainer, job: Job) -> None:
@@ -216,12 +207,12 @@ def _save(trainer: Trainer, job: Job) -> None:
         save_checkpoint(job.run, trainer.progress.step, trainer.tensors(), trainer.state())
 
 
-def _record(trainer: Trainer, loss: float) -> dict[str, float | int]:
+def _record(trainer: Trainer, result: StepResult) -> dict[str, float | int]:
     progress = trainer.progress
     return {
         "step": progress.step,
         "seconds": round(progress.seconds, 3),
-        "loss": loss,
+        "loss": result.loss,
         "psnr": -10.0 * math.log10(max(progress.display_error, 1e-12)),
         "rays_per_pixel": progress.rays_per_pixel,
         "kernel_size": progress.kernel_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import psutil
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from sharpfield.blur.kernel import Phase
+from sharpfield.config import Config
 from sharpfield.errors import InputError
 from sharpfield.train.trainer import Trainer
 
@@ -48,8 +50,7 @@ def plan_memory(trainer: Trainer, limit: int | None, processes: int) -> MemoryPl
     """
     config = trainer.config
     per_ray = saved_bytes_per_ray(trainer)
-    motions = 0 if config.blur.model == "none" else config.blur.motions
-    rays = config.train.pixels * (motions + 1) // processes
+    rays = config.train.pixels * _largest_kernel(config) // processes
     usable = SAFE_SHARE * free_bytes(trainer.device) if limit is None else limit
     at_once = max(FEWEST_RAYS, int(usable / per_ray))
     return MemoryPlan(per_ray, rays, 0 if at_once >= rays else at_once)
@@ -91,22 +92,28 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def rehearse_largest(trainer: Trainer, rays_at_once: int) -> None:
+def _largest_kernel(config: Config) -> int:
+    """The most rays that a pixel can have."""
+    return 1 if config.blur.model == "none" else config.blur.motions + 1
+
+
+def rehearse_largest(trainer: Trainer, rays_at_once: int, processes: int) -> None:
     """On a CUDA device, compute the largest part once, so that what does not fit fails at once.
 
-    Raises ``InputError`` where it does not fit. A CPU is slow and has swap: the plan must do.
+    That is, of a process's share of a step. Raises ``InputError`` where it does not fit. A CPU is
+    slow and has swap: the plan must do.
     """
     if trainer.device.type != "cuda":
         return
     config = trainer.config
-    pixels = config.train.pixels
+    pixels = math.ceil(config.train.pixels / processes)
     if rays_at_once:
-        pixels = max(1, min(pixels, rays_at_once // (config.blur.motions + 1)))
+        pixels = max(1, min(pixels, rays_at_once // _largest_kernel(config)))
     try:
         trainer.rehearse(pixels, ALL_OPEN)
     except torch.OutOfMemoryError:
         raise InputError(
-            f"--N_rand {pixels}: the largest step does not fit into the GPU's memory; "
-            f"set --N_rand {max(1, pixels // 2)} or --memory auto"
+            f"--N_rand {config.train.pixels}: the largest step does not fit into the GPU's memory; "
+            f"set --N_rand {max(1, config.train.pixels // 2)} or --memory auto"
         ) from None
     torch.cuda.empty_cache()

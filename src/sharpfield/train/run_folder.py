@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 import sharpfield
 from sharpfield.errors import InputError
 from sharpfield.files import JSON, explaining, to_json, write_text
+from sharpfield.scene.scene import Scene
 
 CONFIG_FILE = "config.yaml"
 _LOCK_FILE = ".lock"
@@ -22,11 +23,38 @@ _SCHEMA = 1
 @dataclass(frozen=True)
 class RunRecord:
     """What ``config.yaml`` of a run says: the scene's folder, the configuration tree as nested
-    dictionaries, and the version of sharpfield that started the run."""
+    dictionaries, the version of sharpfield that started the run, and `content_of` at its start.
+    """
 
     scene: Path
     config: dict[str, JSON]
     version: str
+    scene_content: dict[str, JSON]
+
+
+def content_of(scene: Scene) -> dict[str, JSON]:
+    """What a run depends on of its scene's folder, to tell later whether it is still the same."""
+    camera = scene.views[0].camera
+    return {
+        "photo size": f"{camera.width}x{camera.height}",
+        "photos": [view.name for view in scene.views],
+        "held-out photos": [view.name for view in scene.views if view.held_out],
+        "poses": scene.poses_digest,
+    }
+
+
+def check_content(run: Path, record: RunRecord, content: Mapping[str, JSON]) -> None:
+    """Raise ``InputError`` where the run's scene is no longer what the run was started with.
+
+    Held-out photos would have been trained on. Runs of older versions do not know what they had.
+    """
+    for name, before in record.scene_content.items():
+        now = content.get(name)
+        if now != before:
+            raise InputError(
+                f"{run}: {record.scene} is not what this run was started with: {name} "
+                f"{_differences(before, now)}; restore it, or train anew with another --output"
+            )
 
 
 @contextmanager
@@ -62,28 +90,30 @@ def claim_run(
     run: Path,
     config: Mapping[str, object],
     scene: Path,
+    content: Mapping[str, JSON],
     may_change: frozenset[str] = frozenset(),
     anew: bool = False,
 ) -> RunRecord:
     """Make ``run`` the run of this scene and configuration, or check that it already is.
 
-    ``config`` is the nested dictionary of ``settings.to_dict``. ``may_change`` names the dotted
-    keys that a resumed run may change (such as the number of steps); their new values are
-    recorded. Raises ``InputError`` that names the first key that differs, with both values;
-    nothing in the folder is compared with ``anew``.
+    ``config`` is the nested dictionary of ``settings.to_dict``, ``content`` that of `content_of`.
+    ``may_change`` names the dotted keys that a resumed run may change (such as the number of
+    steps); their new values are recorded. Raises ``InputError`` that names the first key that
+    differs, with both values; nothing in the folder is compared with ``anew``.
     """
-    mine = _plain(config)
+    mine, content = _plain(config), dict(content)
     scene = scene.resolve()
     if not anew:
         _check_place(run)
     if anew or not (run / CONFIG_FILE).exists():
-        return _write_record(run, scene, mine)
+        return _write_record(run, scene, mine, content)
     theirs = read_run(run)
     if theirs.scene != scene:
         raise InputError(
             f"{run}: this run belongs to the scene {theirs.scene}, not {scene}; "
             "choose another --output"
         )
+    check_content(run, theirs, content)
     old, new = _flat(theirs.config), _flat(mine)
     for key in [*new, *(key for key in old if key not in new)]:
         before, now = old.get(key, "unset"), new.get(key, "unset")
@@ -92,7 +122,9 @@ def claim_run(
                 f"{run}: this run was started with {key} = {before}, now it is {now}; "
                 "use the same settings to resume it or choose another --output"
             )
-    return theirs if old == new else _write_record(run, scene, mine)
+    if old == new and theirs.scene_content == content:
+        return theirs
+    return _write_record(run, scene, mine, content)
 
 
 def read_run(run: Path) -> RunRecord:
@@ -109,12 +141,18 @@ def read_run(run: Path) -> RunRecord:
         raise InputError(f"{path}: cannot be read ({reason}); choose another run folder") from error
     if not isinstance(content, dict) or not {"scene", "config", "schema"} <= content.keys():
         raise InputError(f"{path}: not the record of a sharpfield run; choose another folder")
-    if content["schema"] != _SCHEMA or not isinstance(content["config"], dict):
+    trees = (content["config"], content.get("scene_content", {}))
+    if content["schema"] != _SCHEMA or not all(isinstance(tree, dict) for tree in trees):
         raise InputError(
             f"{path}: written by sharpfield {content.get('version')} in a format that "
             f"{sharpfield.__version__} does not read; choose another folder"
         )
-    return RunRecord(Path(content["scene"]), content["config"], str(content.get("version")))
+    return RunRecord(
+        Path(content["scene"]),
+        content["config"],
+        str(content.get("version")),
+        content.get("scene_content", {}),
+    )
 
 
 def _check_place(run: Path) -> None:
@@ -132,15 +170,30 @@ def _is_unused(run: Path) -> bool:
         return all(entry.name == _LOCK_FILE for entry in run.iterdir())
 
 
-def _write_record(run: Path, scene: Path, config: dict[str, JSON]) -> RunRecord:
+def _write_record(
+    run: Path, scene: Path, config: dict[str, JSON], content: dict[str, JSON]
+) -> RunRecord:
     record = {
         "scene": str(scene),
+        "scene_content": content,
         "config": config,
         "version": sharpfield.__version__,
         "schema": _SCHEMA,
     }
     write_text(run / CONFIG_FILE, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-    return RunRecord(scene, config, sharpfield.__version__)
+    return RunRecord(scene, config, sharpfield.__version__, content)
+
+
+def _differences(before: JSON, now: JSON) -> str:
+    """In words, naming at most three of many."""
+    if not isinstance(before, list) or not isinstance(now, list):
+        return f"changed from {before} to {now}"
+    changes = []
+    for word, these, those in (("without", before, now), ("with", now, before)):
+        names = [str(name) for name in these if name not in those]
+        if names:
+            changes.append(f"{word} {', '.join(names[:3])}{' ...' if names[3:] else ''}")
+    return f"now {' and '.join(changes) or 'in another order'}"
 
 
 def _plain(config: Mapping[str, object]) -> dict[str, JSON]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import Kernel, Phase
+from sharpfield.errors import InputError
 from sharpfield.model import Model
 from sharpfield.train.distributed import Group
 from sharpfield.train.parts import cut_into_parts
@@ -66,6 +67,7 @@ def compute_gradients(
     """
     with torch.set_grad_enabled(settings.phase.learns):
         kernel = model.blur.training_kernel(batch.pixels, settings.phase, generator)
+    _check_same_kernel(kernel, group)
     draws = model.renderer.draws(len(kernel), generator)
     cut = kernel.cut()
     parts = cut_into_parts(cut, settings.rays_at_once, group.size)
@@ -92,11 +94,29 @@ def compute_gradients(
     return StepResult(error, loss, len(kernel), round(samples), own)
 
 
+def _check_same_kernel(kernel: Kernel, group: Group) -> None:
+    """Kernels that round differently cost their processes the common random numbers.
+
+    Raises ``InputError`` where they do.
+    """
+    rays = group.of_all([float(len(kernel))], kernel.poses.device)
+    if any(count != rays[0] for count in rays):
+        raise InputError(
+            "the processes see kernels of different sizes; use the same kind of device and the "
+            "same version of torch for all of them"
+        )
+
+
 def _add_own_loss(
     model: Model, kernel: Kernel, batch: Batch, seen: Float[Tensor, "rays 3"], group: Group
 ) -> float:
-    """The blur model's own loss; every process computes it, and the first adds its gradients."""
-    own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen)
+    """The blur model's own loss; every process computes it, and the first adds its gradients.
+
+    What the blur model has noticed is that of the first: sums on a GPU differ by rounding.
+    """
+    own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen, model.display)
+    if group.size > 1:
+        group.share(model.blur.noticed())
     if not group.first:
         return 0.0
     if own.requires_grad:

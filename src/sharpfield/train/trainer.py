@@ -97,13 +97,19 @@ class Trainer:
         self.model.renderer.rehearse(self.model.field)
 
     def rehearse(self, pixels: int, phase: Phase) -> int:
-        """Compute a step's gradients for so many pixels, and forget them; how many rays it had."""
+        """Compute a step's gradients for so many pixels, and forget them; how many rays it had.
+
+        What the blur model has noticed on the way is forgotten as well.
+        """
+        noticed = [value.clone() for value in self.model.blur.noticed()]
         shares = torch.ones(len(self.sampler.photos))
         generator = torch.Generator().manual_seed(0)
         batch = self.sampler.draw(pixels, 0, generator, shares)
         settings = StepSettings(phase, None, self.config.train.rays_at_once)
         result = compute_gradients(self.model, batch, settings, generator, ALONE)
         self.optimiser.zero_grad(set_to_none=True)
+        for value, before in zip(self.model.blur.noticed(), noticed, strict=True):
+            value.copy_(before)
         return result.rays
 
     def step(self) -> StepResult:
@@ -170,9 +176,13 @@ class Trainer:
         progress.samples += result.samples
         progress.samples_per_ray += 0.1 * (result.samples / result.rays - progress.samples_per_ray)
         progress.display_error += 0.02 * (result.error - progress.display_error)
-        if not phase.learn_mask:
+        # What is explored has all rays, whatever the mask wants.
+        explored = self.model.blur.explored(pixels, phase)
+        if explored < pixels:
+            rays = result.rays - explored * (self.config.blur.motions + 1)
             follow = 0.1 if phase.mask_open else 1.0
-            progress.kernel_size += follow * (result.rays / pixels - progress.kernel_size)
+            size = rays / (pixels - explored)
+            progress.kernel_size += follow * (size - progress.kernel_size)
 
     def stage(self) -> str:
         """What training is busy with, in words."""
