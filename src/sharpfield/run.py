@@ -135,14 +135,21 @@ def read_scene(root: Path, config: Config) -> Scene:
     scene = read_llff(
         root, options.factor or None, options.downscale, options.hold or None, options.spherify
     )
-    aside = [view.name for view in scene.views if not faces_forward(view.pose, view.camera)]
-    if options.ndc and aside:
-        raise InputError(
-            f"{root}: photo {aside[0]} looks aside or back, but normalised device coordinates need "
-            "cameras that face forward; use --field mlp --set scene.ndc=false, and where they look "
-            "inwards from all around --set scene.spherify=true"
-        )
+    if options.ndc:
+        _check_forward(scene)
     return scene
+
+
+def _check_forward(scene: Scene) -> None:
+    """Raises ``InputError`` where a camera does not face forward, as NDC need it."""
+    for view in scene.views:
+        if not faces_forward(view.pose, view.camera):
+            raise InputError(
+                f"{scene.root}: photo {view.name} looks aside or back, but normalised device "
+                "coordinates need cameras that face forward; use --field mlp --set "
+                "scene.ndc=false, and where they look inwards from all around --set "
+                "scene.spherify=true"
+            )
 
 
 def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) -> Run:

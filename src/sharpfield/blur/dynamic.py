@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels, ToneCurve
+from sharpfield.blur.kernel import TRAINED, Exploration, Kernel, Phase, Pixels
 from sharpfield.blur.mask import MaskNetwork, ViewSizes
 from sharpfield.blur.motions import Motions, displacements
 from sharpfield.blur.nested import (
@@ -23,6 +23,7 @@ from sharpfield.blur.nested import (
 from sharpfield.blur.photo_gate import PhotoGate
 from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
+from sharpfield.blur.tone import ToneCurve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.rays import pixel_centres

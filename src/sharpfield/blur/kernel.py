@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-ToneCurve: TypeAlias = Callable[[Tensor], Tensor]
-"""From linear light to photo colours, both (..., 3)."""
+from sharpfield.blur.tone import ToneCurve
 
 
 @dataclass(frozen=True)
@@ -207,10 +205,12 @@ class BlurModel(nn.Module, ABC):
         """
         return colours.new_zeros(())
 
-    def noticed(self) -> list[Tensor]:
+    def noticed(self) -> Iterator[Tensor]:
         """What training notices beside what it learns; a checkpoint keeps it."""
         learned = {name for name, _ in self.named_parameters()}
-        return [value for name, value in self.state_dict().items() if name not in learned]
+        for name, value in self.state_dict().items():
+            if name not in learned:
+                yield value
 
     def origin_kernel(self, pixels: Pixels) -> Kernel:
         """One ray per pixel, unmoved: plain NeRF."""

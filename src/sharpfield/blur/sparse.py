@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels, ToneCurve
+from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.network_motions import relu_layers
+from sharpfield.blur.tone import ToneCurve
 from sharpfield.config import SparseConfig
 from sharpfield.fields.mlp import positional_encoding
 from sharpfield.geometry.camera import Camera

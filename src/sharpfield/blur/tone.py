@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sharpfield.config import ToneName
+
+ToneCurve: TypeAlias = Callable[[Tensor], Tensor]
+"""From linear light to photo colours, both (..., 3)."""
 
 GAMMA = 2.2
 
@@ -51,9 +55,9 @@ class LearnedTone(nn.Module):
         return torch.sigmoid(linear + 0.1 * self.layers(linear[..., None])[..., 0])
 
 
-def build_tone(name: ToneName) -> Callable[[Tensor], Tensor]:
+def build_tone(name: ToneName) -> ToneCurve:
     """The tone curve of a setting; a learned one is a module."""
-    curves: dict[ToneName, Callable[[], Callable[[Tensor], Tensor]]] = {
+    curves: dict[ToneName, Callable[[], ToneCurve]] = {
         "none": nn.Identity,
         "gamma": lambda: gamma_curve,
         "learn": LearnedTone,

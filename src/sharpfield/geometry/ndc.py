@@ -40,11 +40,16 @@ def to_ndc(rays: Rays, camera: Camera, near: float = 1.0) -> Rays:
 
 def faces_forward(pose: Float[np.ndarray, "3 4"], camera: Camera) -> bool:
     """Whether all rays of a camera go towards -z, as NDC have it."""
+    directions = _corner_directions(camera).numpy() @ pose[:, :3].T
+    return bool((directions[:, 2] < 0).all())
+
+
+def _corner_directions(camera: Camera) -> Float[Tensor, "corners 3"]:
+    """Directions, in camera axes, through the corners of a photo."""
     corners = torch.tensor(
         [[x, y] for x in (0.0, float(camera.width)) for y in (0.0, float(camera.height))]
     )
-    directions = camera_directions(corners, camera).numpy() @ pose[:, :3].T
-    return bool((directions[:, 2] < 0).all())
+    return camera_directions(corners, camera)
 
 
 def ndc_lengths(rays: Rays, z: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
@@ -113,13 +118,10 @@ class NdcCube:
         Motions may leave the frustums a little and bounds are estimates, hence the margins.
         """
         z = [1.0 - 2.0 / max(1.0, near * NEAR_MARGIN), 1.0 - 2.0 / (far * FAR_MARGIN)]
-        corners = torch.tensor(
-            [[x, y] for x in (0.0, float(camera.width)) for y in (0.0, float(camera.height))]
-        )
-        directions = camera_directions(corners, camera)
+        directions = _corner_directions(camera)
         ends = []
         for pose in poses:
-            rays = to_ndc(rays_from_poses(directions, pose.expand(len(corners), 3, 4)), camera)
+            rays = to_ndc(rays_from_poses(directions, pose.expand(len(directions), 3, 4)), camera)
             for depth in z:
                 ends.append(rays.origins + rays.lengths_to(depth) * rays.directions)
         xy = torch.cat(ends)[:, :2]

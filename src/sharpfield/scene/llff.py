@@ -49,11 +49,12 @@ _LOAD_ERRORS = (
 
 @dataclass(frozen=True)
 class _Rows:
-    """The checked content of ``poses_bounds.npy``, OpenGL poses, units of the file."""
+    """The checked content of ``poses_bounds.npy``, OpenGL poses, units of the file; its digest."""
 
     poses: Float[np.ndarray, "views 3 4"]
     cameras: tuple[Camera, ...]
     bounds: Float[np.ndarray, "views 2"]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def read_llff(
         near=float(rows.bounds.min() * placed.scale),
         far=float(rows.bounds.max() * placed.scale),
         from_input=placed.transform,
-        poses_digest=hashlib.sha256((root / POSES_FILE).read_bytes()).hexdigest()[:16],
+        poses_digest=rows.digest,
     )
 
 
@@ -230,7 +231,8 @@ def _read_rows(path: Path, photos: tuple[Path, ...]) -> _Rows:
         Camera(round(width), round(height), focal, focal, round(width) / 2, round(height) / 2)
         for height, width, focal in matrices[:, :, 4].tolist()
     )
-    return _Rows(llff_to_opengl(matrices[:, :, :4]), cameras, table[:, 15:])
+    digest = hashlib.sha256(table.tobytes()).hexdigest()[:16]
+    return _Rows(llff_to_opengl(matrices[:, :, :4]), cameras, table[:, 15:], digest)
 
 
 def _place(rows: _Rows, root: Path, inwards: bool) -> MovedPoses:

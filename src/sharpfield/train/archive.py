@@ -93,16 +93,14 @@ def newest_archive(folder: Path) -> Checkpoint | None:
     Raises ``InputError``, what is wrong with the newest, where none can be read.
     """
     paths = [path for path in folder.glob("*.tar") if path.stem.isdecimal()]
-    damaged: list[Path] = []
-    first: InputError | None = None
+    failures: dict[Path, InputError] = {}
     for path in sorted(paths, key=lambda path: int(path.stem), reverse=True):
         try:
             checkpoint = read_archive(path)
         except InputError as error:
-            first = first or error
-            damaged.append(path)
+            failures[path] = error
             continue
-        return replace(checkpoint, warning=skipped_warning(damaged, path))
-    if first is not None:
-        raise first
+        return replace(checkpoint, warning=skipped_warning(list(failures), path))
+    if failures:
+        raise next(iter(failures.values()))
     return None

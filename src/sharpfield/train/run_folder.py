@@ -141,18 +141,14 @@ def read_run(run: Path) -> RunRecord:
         raise InputError(f"{path}: cannot be read ({reason}); choose another run folder") from error
     if not isinstance(content, dict) or not {"scene", "config", "schema"} <= content.keys():
         raise InputError(f"{path}: not the record of a sharpfield run; choose another folder")
-    trees = (content["config"], content.get("scene_content", {}))
-    if content["schema"] != _SCHEMA or not all(isinstance(tree, dict) for tree in trees):
+    config, scene_content = content["config"], content.get("scene_content", {})
+    is_sound = isinstance(config, dict) and isinstance(scene_content, dict)
+    if content["schema"] != _SCHEMA or not is_sound:
         raise InputError(
             f"{path}: written by sharpfield {content.get('version')} in a format that "
             f"{sharpfield.__version__} does not read; choose another folder"
         )
-    return RunRecord(
-        Path(content["scene"]),
-        content["config"],
-        str(content.get("version")),
-        content.get("scene_content", {}),
-    )
+    return RunRecord(Path(content["scene"]), config, str(content.get("version")), scene_content)
 
 
 def _check_place(run: Path) -> None:

@@ -115,8 +115,7 @@ def _add_own_loss(
     What the blur model has noticed is that of the first: sums on a GPU differ by rounding.
     """
     own = model.blur.own_loss(kernel, batch.pixels, batch.colours, seen, model.display)
-    if group.size > 1:
-        group.share(model.blur.noticed())
+    group.share(model.blur.noticed())
     if not group.first:
         return 0.0
     if own.requires_grad:
