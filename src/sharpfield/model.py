@@ -27,7 +27,13 @@ from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.fields.mlp import MlpField
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube, to_ndc
-from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
+from sharpfield.geometry.rays import (
+    Rays,
+    camera_directions,
+    image_points,
+    pixel_centres,
+    rays_from_poses,
+)
 from sharpfield.ops.ray_maps import pixel_rays
 from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.render.marching import MarchingRenderer
@@ -168,15 +174,13 @@ class Model(nn.Module):
     ) -> Float[Tensor, "rays 2"]:
         """From each pixel to where its unmoved camera sees its kernel rays at depth 1 / disparity.
 
-        In pixels, y upwards.
+        In pixels.
         """
-        slope = camera_directions(pixels.xy, self.camera)[kernel.pixel, :2]
         unmoved = self.blur.centres()[pixels.view[kernel.pixel]]
         shifted = rays.origins - unmoved[:, :, 3]
         towards = rays.directions + disparity[kernel.pixel] * shifted
         seen = (unmoved[:, :, :3] * towards[:, :, None]).sum(1)  # in the unmoved camera's axes
-        moved = seen[:, :2] / -seen[:, 2:] - slope
-        return moved * moved.new_tensor([self.camera.focal_x, self.camera.focal_y])
+        return image_points(seen, self.camera) - pixels.xy[kernel.pixel]
 
 
 def check_combination(config: Config) -> None:

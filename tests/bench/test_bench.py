@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sharpfield.bench.bench import Results, cores_of_each, run_missing
 from sharpfield.bench.code_digest import code_digest
+from sharpfield.bench.pictures import PictureFolder, write_sheet
 from sharpfield.bench.rows import Row
 from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
@@ -301,8 +303,6 @@ def test_a_missing_real_scene_says_where_it_is_looked_for(tmp_path: Path) -> Non
 
 
 def test_pictures_of_a_row_come_back(results: Results, place: Place) -> None:
-    from sharpfield.bench.pictures import PictureFolder
-
     folder = PictureFolder(results.tiles)
     picture = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
     key = SUITE.select()[0]
@@ -310,3 +310,26 @@ def test_pictures_of_a_row_come_back(results: Results, place: Place) -> None:
     read = folder.read(key, "render")
     assert read is not None and np.array_equal(read, picture)
     assert folder.read(key, "truth") is None
+
+
+def test_a_sheet_shows_the_photo_where_the_truth_is_unknown(
+    results: Results, tmp_path: Path
+) -> None:
+    def painted(colour: tuple[int, int, int]) -> np.ndarray:
+        return np.broadcast_to(np.uint8(colour), (20, 30, 3))
+
+    def green(sheet: Path) -> int:
+        pixels = np.asarray(Image.open(sheet).convert("RGB")).reshape(-1, 3)
+        return int((pixels == (0, 255, 0)).all(1).sum())
+
+    folder = PictureFolder(results.tiles)
+    key = SUITE.select()[0]
+    rows = [Row(key, {"mean": {"psnr": 20.0}})]
+    write_sheet(rows, folder, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    gray = painted((90, 90, 90))
+    folder.write(key, {"restored": gray, "size": gray, "blurry": painted((0, 255, 0))})
+    write_sheet(rows, folder, tmp_path / "real.png")
+    folder.write(key, {"sharp": gray})
+    write_sheet(rows, folder, tmp_path / "synthetic.png")
+    assert 1.8 < green(tmp_path / "real.png") / green(tmp_path / "synthetic.png") < 2.2

@@ -5,7 +5,13 @@ from torch import Tensor
 
 from sharpfield.geometry.camera import Camera
 from sharpfield.geometry.ndc import NdcCube, to_ndc
-from sharpfield.geometry.rays import Rays, camera_directions, pixel_centres, rays_from_poses
+from sharpfield.geometry.rays import (
+    Rays,
+    camera_directions,
+    image_points,
+    pixel_centres,
+    rays_from_poses,
+)
 from sharpfield.geometry.se3 import exponential
 
 CAMERA = Camera(12, 8, 10.0, 11.0, 6.0, 4.0)
@@ -32,6 +38,14 @@ def from_ndc(points: Tensor) -> Tensor:
     x = -points[:, 0] * z * CAMERA.width / (2 * CAMERA.focal_x)
     y = -points[:, 1] * z * CAMERA.height / (2 * CAMERA.focal_y)
     return torch.stack([x, y, z], dim=1)
+
+
+def test_image_points_are_where_directions_of_any_length_meet_the_image() -> None:
+    centres = pixel_centres(CAMERA)
+    lengths = torch.linspace(0.1, 9.0, len(centres))[:, None]
+    torch.testing.assert_close(
+        image_points(lengths * camera_directions(centres, CAMERA), CAMERA), centres
+    )
 
 
 def test_the_ray_through_the_centre_looks_along_minus_z() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -19,12 +20,22 @@ from sharpfield.evaluate.images import write_image
 from sharpfield.files import write_bytes
 
 _LINES = {
-    "held-out view": ("truth", "render"),
-    "restored photo": ("sharp", "restored"),
-    "kernel size": ("blurry", "size"),
+    "held-out view": ("render", {"truth": "truth"}),
+    "restored photo": ("restored", {"truth": "sharp", "photo": "blurry"}),
+    "kernel size": ("size", {"photo": "blurry"}),
 }
-"""Per line of a sheet, the picture of its first column, the same for all, and of the others."""
-_INCHES = 1.9
+"""Per line of a sheet, what it shows of each row, and what stands before them: the first there is
+of some pictures that are the same for all rows, by title."""
+_TILE, _SHEET = 1.9, 8.0
+"""Least widths, in inches, of a tile and of a sheet."""
+
+_Picture: TypeAlias = UInt8[np.ndarray, "height width 3"]
+
+
+class _Line(NamedTuple):
+    title: str
+    first: _Picture | None
+    tiles: list[_Picture | None]
 
 
 class PictureFolder:
@@ -33,14 +44,12 @@ class PictureFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(
-        self, key: RowKey, pictures: Mapping[str, UInt8[np.ndarray, "height width 3"]]
-    ) -> None:
+    def write(self, key: RowKey, pictures: Mapping[str, _Picture]) -> None:
         """Keep the pictures of a row."""
         for name, picture in pictures.items():
             write_image(self._path(key, name), picture)
 
-    def read(self, key: RowKey, name: str) -> UInt8[np.ndarray, "height width 3"] | None:
+    def read(self, key: RowKey, name: str) -> _Picture | None:
         """A picture of a row, None where it has none."""
         path = self._path(key, name)
         try:
@@ -61,37 +70,43 @@ def write_sheet(rows: Sequence[Row], pictures: PictureFolder, target: Path) -> N
     Nothing is written where no row has any.
     """
     shown = [row for row in rows if row.failure is None]
-    tiles = {
-        line: [pictures.read(row.key, own) for row in shown] for line, (_, own) in _LINES.items()
-    }
-    if any(tile is not None for line in tiles.values() for tile in line):
-        firsts = {line: pictures.read(shown[0].key, first) for line, (first, _) in _LINES.items()}
+    keys = [row.key for row in shown]
+    lines = {}
+    for name, (own, before) in _LINES.items():
+        tiles = [pictures.read(key, own) for key in keys]
+        if any(tile is not None for tile in tiles):
+            lines[name] = _Line(*_first(pictures, keys[0], before), tiles)
+    if lines:
         titles = [f"{r.key.contender}\n{r.numbers['mean']['psnr']:.2f} dB" for r in shown]
-        png = _sheet(titles, {line: [firsts[line], *tiles[line]] for line in tiles})
-        write_bytes(target, png)
+        write_bytes(target, _sheet(titles, lines))
 
 
-def _sheet(
-    titles: Sequence[str],
-    lines: Mapping[str, Sequence[UInt8[np.ndarray, "height width 3"] | None]],
-) -> bytes:
-    firsts = {"held-out view": "truth", "restored photo": "truth", "kernel size": "photo"}
-    shown = {line: tiles for line, tiles in lines.items() if any(t is not None for t in tiles)}
+def _first(
+    pictures: PictureFolder, key: RowKey, names: Mapping[str, str]
+) -> tuple[str, _Picture | None]:
+    for title, name in names.items():
+        picture = pictures.read(key, name)
+        if picture is not None:
+            return title, picture
+    return "", None
+
+
+def _sheet(titles: Sequence[str], lines: Mapping[str, _Line]) -> bytes:
     columns = 1 + len(titles)
+    width = max(_SHEET, _TILE * columns)
     with matplotlib.rc_context({"font.size": 8}):
-        size = (_INCHES * columns, 0.75 * _INCHES * len(shown) + 0.4)
+        size = (width, 0.75 * width / columns * len(lines) + 0.4)
         figure = Figure(size, dpi=120, layout="constrained")
-        axes = figure.subplots(len(shown), columns, squeeze=False)
-        for row, (line, tiles) in zip(axes, shown.items(), strict=True):
-            row[0].set_ylabel(line)
-            for axis, tile in zip(row, tiles, strict=True):
+        axes = figure.subplots(len(lines), columns, squeeze=False)
+        for row, (name, line) in zip(axes, lines.items(), strict=True):
+            row[0].set_ylabel(name)
+            row[0].set_title(line.title)
+            for axis, tile in zip(row, (line.first, *line.tiles), strict=True):
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.set_frame_on(False)
                 if tile is not None:
                     axis.imshow(tile, interpolation="nearest")
-            if tiles[0] is not None:
-                row[0].set_title(firsts[line])
         for axis, title in zip(axes[0][1:], titles, strict=True):
             axis.set_title(title)
         png = BytesIO()

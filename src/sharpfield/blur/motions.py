@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.rays import camera_directions
+from sharpfield.geometry.rays import camera_directions, image_points
 from sharpfield.ops.shaken_poses import Aperture, shaken_poses
 
 HIDDEN = 64
@@ -174,9 +174,9 @@ def displacements(
     """
     x = torch.tensor([0.0, 0.5, 1.0], device=poses.device) * camera.width
     y = torch.tensor([0.0, 0.5, 1.0], device=poses.device) * camera.height
-    directions = camera_directions(torch.cartesian_prod(x, y), camera)
+    places = torch.cartesian_prod(x, y)
     origin, moved = poses[:, :1], poses[:, 1:]
-    points = depth * moved[..., :3] @ directions.T + moved[..., 3:] - origin[..., 3:]
+    directions = camera_directions(places, camera).T
+    points = depth * moved[..., :3] @ directions + moved[..., 3:] - origin[..., 3:]
     seen = origin[..., :3].transpose(-1, -2) @ points
-    slope = seen[..., :2, :] / -seen[..., 2:, :] - directions.T[:2]
-    return (slope * slope.new_tensor([[camera.focal_x], [camera.focal_y]])).norm(dim=-2)
+    return (image_points(seen.transpose(-1, -2), camera) - places).norm(dim=-1)

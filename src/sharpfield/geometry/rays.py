@@ -39,6 +39,17 @@ def camera_directions(xy: Float[Tensor, "rays 2"], camera: Camera) -> Float[Tens
     return torch.stack([x, y, -torch.ones_like(x)], dim=1)
 
 
+def image_points(directions: Float[Tensor, "*rays 3"], camera: Camera) -> Float[Tensor, "*rays 2"]:
+    """Image points (pixels, centres at +0.5) of directions in camera axes, of any length.
+
+    The inverse of ``camera_directions``.
+    """
+    x, y, z = directions.unbind(-1)
+    return torch.stack(
+        [camera.centre_x - camera.focal_x * x / z, camera.centre_y + camera.focal_y * y / z], dim=-1
+    )
+
+
 def rays_from_poses(directions: Float[Tensor, "rays 3"], poses: Float[Tensor, "rays 3 4"]) -> Rays:
     """Carry camera-space directions into the world by one camera-to-world pose per ray."""
     world = (poses[:, :, :3] * directions[:, None, :]).sum(-1)
