@@ -316,7 +316,7 @@ def test_a_sheet_shows_the_photo_where_the_truth_is_unknown(
     results: Results, tmp_path: Path
 ) -> None:
     def painted(colour: tuple[int, int, int]) -> np.ndarray:
-        return np.broadcast_to(np.uint8(colour), (20, 30, 3))
+        return np.broadcast_to(np.array(colour, np.uint8), (20, 30, 3))
 
     def green(sheet: Path) -> int:
         pixels = np.asarray(Image.open(sheet).convert("RGB")).reshape(-1, 3)
