@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-LANES = 16 if get_host_cpu_features().get("avx512f") else 8
+LANES = 16 if "+avx512f" in get_host_cpu_features() else 8
 """Floats in a vector: as many as AVX-512 has, else AVX2, and two vectors of SSE or NEON."""
 
 FEATURES = 4
