@@ -14,7 +14,9 @@ from sharpfield.ops.march import (
     walk_reference,
 )
 
-STEPS = 24
+STEPS = 150
+"""More than two blocks of the kernels."""
+
 LIMITS = Limits(thin=0.05, opaque=6.0)
 
 

@@ -31,33 +31,34 @@ def hash_encode(
 class _HashEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, spec: HashSpec) -> Tensor:
-        points = points.contiguous()
+        axes = points.detach().T.contiguous()
         out = torch.empty(spec.width, len(points))
         hash_cpu.encode(
-            points.detach().numpy(), table.detach().numpy(), *_arrays(spec),
+            axes.numpy(), table.detach().numpy(), *_arrays(spec),
             numba.get_num_threads(), out.numpy(),
         )  # fmt: skip
-        ctx.save_for_backward(points, table)
+        ctx.save_for_backward(axes, table)
         ctx.spec = spec
         return out.T
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        points, table = ctx.saved_tensors
+        axes, table = ctx.saved_tensors
         upstream = gradient.T.contiguous().numpy()
         arrays = _arrays(ctx.spec)
         point_gradient = table_gradient = None
         if ctx.needs_input_grad[0]:
-            point_gradient = torch.zeros_like(points)
+            point_gradient = torch.zeros_like(axes)
             hash_cpu.point_gradient(
-                points.numpy(), table.detach().numpy(), upstream, *arrays,
+                axes.numpy(), table.detach().numpy(), upstream, *arrays,
                 numba.get_num_threads(), point_gradient.numpy(),
             )  # fmt: skip
+            point_gradient = point_gradient.T
         if ctx.needs_input_grad[1]:
             table_gradient = torch.empty_like(table)
             order = np.argsort(np.arange(ctx.spec.levels) % 2, kind="stable")
             hash_cpu.scatter_table_gradient(
-                points.numpy(), upstream, *arrays, order, table_gradient.numpy()
+                axes.numpy(), upstream, *arrays, order, table_gradient.numpy()
             )
         return point_gradient, table_gradient, None
 

@@ -1,8 +1,10 @@
 """Hash-grid encoding as numba kernels.
 
 Each thread takes its share of the points through one level after the other, so that the rows of a
-level stay in its cache meanwhile. Encoded points lie feature by feature in memory, as
-``radiance_cpu`` wants them.
+level stay in its cache meanwhile, and through each level in blocks: where the points lie, what the
+table holds there, what follows from it. Each of these is a loop that the compiler vectorises.
+
+Points lie axis by axis in memory, encoded ones feature by feature, as ``radiance_cpu`` wants them.
 
 The table gradient is free of races and bit-identical from run to run: one thread owns a level.
 """
@@ -13,55 +15,94 @@ import numba
 import numpy as np
 
 from sharpfield.ops.hash_spec import PRIMES
+from sharpfield.ops.table_cpu import add_to_row, look_up_tile
+from sharpfield.ops.tiles_cpu import LANES
+
+_BLOCK = 128
+"""Points of a block, a multiple of LANES."""
+
+_STRIDE = _BLOCK + 16
+"""Numbers from one row of scratch to the next: a power of two would crowd the cache's sets."""
+
+_CORNERS = 8
+"""Of a cell. Their rows, weights and values lie one after another in scratch, x fastest."""
 
 _LINE = 8
 """Table rows in a cache line."""
 
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _P1 = np.uint32(PRIMES[1])
 _P2 = np.uint32(PRIMES[2])
 
 
-@numba.njit(inline="always")
-def _split(value, resolution):  # type: ignore[no-untyped-def]
-    scaled = min(max(value, np.float32(0.0)), np.float32(1.0)) * np.float32(resolution)
-    cell = min(np.int32(scaled), np.int32(resolution - 1))
-    return cell, scaled - np.float32(cell)
+@numba.njit
+def _scratch(rows, dtype):  # type: ignore[no-untyped-def]
+    return np.zeros(rows * _STRIDE, dtype)
 
 
-@numba.njit(inline="always")
-def _corners(x, y, z, resolution, hashed, mask, first):  # type: ignore[no-untyped-def]
-    """Table rows of the eight corners of a cell, x fastest; unsigned, so that none is negative."""
+@numba.njit
+def _split(x, cells, last, cell, fraction):  # type: ignore[no-untyped-def]
+    """The cell that each coordinate of a block is in, and how far."""
+    for i in range(x.shape[0]):
+        inside = x[i] if x[i] > _ZERO else _ZERO
+        scaled = (inside if inside < _ONE else _ONE) * cells
+        whole = np.int32(scaled)
+        whole = whole if whole < last else last
+        cell[i] = whole
+        fraction[i] = scaled - np.float32(whole)
+
+
+@numba.njit
+def _hashed_corners(cell, count, mask, first, row):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        x0 = np.uint32(cell[i])
+        x1 = np.uint32(x0 + 1)
+        y0 = np.uint32(np.uint32(cell[_STRIDE + i]) * _P1)
+        y1 = np.uint32(y0 + _P1)
+        z0 = np.uint32(np.uint32(cell[2 * _STRIDE + i]) * _P2)
+        z1 = np.uint32(z0 + _P2)
+        row[i] = first + ((x0 ^ y0 ^ z0) & mask)
+        row[_STRIDE + i] = first + ((x1 ^ y0 ^ z0) & mask)
+        row[2 * _STRIDE + i] = first + ((x0 ^ y1 ^ z0) & mask)
+        row[3 * _STRIDE + i] = first + ((x1 ^ y1 ^ z0) & mask)
+        row[4 * _STRIDE + i] = first + ((x0 ^ y0 ^ z1) & mask)
+        row[5 * _STRIDE + i] = first + ((x1 ^ y0 ^ z1) & mask)
+        row[6 * _STRIDE + i] = first + ((x0 ^ y1 ^ z1) & mask)
+        row[7 * _STRIDE + i] = first + ((x1 ^ y1 ^ z1) & mask)
+
+
+@numba.njit
+def _dense_corners(cell, count, dy, dz, first, row):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        base = first + np.uint32(cell[i] + cell[_STRIDE + i] * dy + cell[2 * _STRIDE + i] * dz)
+        for z in range(2):
+            for y in range(2):
+                for x in range(2):
+                    row[(4 * z + 2 * y + x) * _STRIDE + i] = base + x + y * dy + z * dz
+
+
+@numba.njit
+def _locate(points, i, j, resolution, start, end, hashed, cell, fraction, row):  # type: ignore[no-untyped-def]
+    """Where in their cells the points from i to j lie, and the table rows of the cells' corners."""
+    for axis in range(3):
+        cells, last = np.float32(resolution[axis]), np.int32(resolution[axis] - 1)
+        at = axis * _STRIDE
+        _split(points[axis, i:j], cells, last, cell[at:], fraction[at:])
     if hashed:
-        x0, x1 = np.uint32(x), np.uint32(x) + np.uint32(1)
-        y0 = np.uint32(y) * _P1
-        y1 = y0 + _P1
-        z0 = np.uint32(z) * _P2
-        z1 = z0 + _P2
-        a, b, c, d = y0 ^ z0, y1 ^ z0, y0 ^ z1, y1 ^ z1
-        return (
-            first + np.uint64((x0 ^ a) & mask),
-            first + np.uint64((x1 ^ a) & mask),
-            first + np.uint64((x0 ^ b) & mask),
-            first + np.uint64((x1 ^ b) & mask),
-            first + np.uint64((x0 ^ c) & mask),
-            first + np.uint64((x1 ^ c) & mask),
-            first + np.uint64((x0 ^ d) & mask),
-            first + np.uint64((x1 ^ d) & mask),
-        )
-    one = np.uint64(1)
-    dy = np.uint64(resolution[0]) + one
-    dz = dy * (np.uint64(resolution[1]) + one)
-    base = first + np.uint64(x) + dy * np.uint64(y) + dz * np.uint64(z)
-    return (
-        base,
-        base + one,
-        base + dy,
-        base + dy + one,
-        base + dz,
-        base + dz + one,
-        base + dz + dy,
-        base + dz + dy + one,
-    )
+        mask = np.uint32(end - start - 1)
+        _hashed_corners(cell, j - i, mask, np.uint32(start), row)
+    else:
+        dy = np.int32(resolution[0] + 1)
+        dz = np.int32(dy * (resolution[1] + 1))
+        _dense_corners(cell, j - i, dy, dz, np.uint32(start), row)
+
+
+@numba.njit
+def _look_up(table, row, count, first, second):  # type: ignore[no-untyped-def]
+    """Both features of all corners. What lies behind ``count`` is of another block, or row 0."""
+    for corner in range(_CORNERS):
+        for i in range(0, count, LANES):
+            look_up_tile(table, row, first, second, corner * _STRIDE + i)
 
 
 @numba.njit(fastmath=True)
@@ -76,115 +117,141 @@ def _fetch(table, first, end):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@numba.njit
+def _sides(fraction, i):  # type: ignore[no-untyped-def]
+    """How near a point is to either side of its cell along each axis."""
+    x, y, z = fraction[i], fraction[_STRIDE + i], fraction[2 * _STRIDE + i]
+    return _ONE - x, x, _ONE - y, y, _ONE - z, z
+
+
+@numba.njit(fastmath=True)
+def _interpolate(value, fraction, out):  # type: ignore[no-untyped-def]
+    s = _STRIDE
+    for i in range(out.shape[0]):
+        gx, fx, gy, fy, gz, fz = _sides(fraction, i)
+        near = gy * (gx * value[i] + fx * value[s + i])
+        near += fy * (gx * value[2 * s + i] + fx * value[3 * s + i])
+        far = gy * (gx * value[4 * s + i] + fx * value[5 * s + i])
+        far += fy * (gx * value[6 * s + i] + fx * value[7 * s + i])
+        out[i] = gz * near + fz * far
+
+
+@numba.njit(parallel=True, cache=True)
 def encode(points, table, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
-    count, levels = points.shape[0], resolutions.shape[0]
+    count, levels = points.shape[1], resolutions.shape[0]
     fetched = np.zeros(threads, np.float32)
     for thread in numba.prange(threads):
+        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
+        row = _scratch(_CORNERS, np.uint32)
+        first, second = _scratch(_CORNERS, np.float32), _scratch(_CORNERS, np.float32)
+        end = (thread + 1) * count // threads
         for level in range(levels):
-            res = resolutions[level]
-            first = np.uint64(offsets[level])
-            mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
-            fetched[thread] += _fetch(table, offsets[level], offsets[level + 1])
-            for i in range(thread * count // threads, (thread + 1) * count // threads):
-                x, fx = _split(points[i, 0], res[0])
-                y, fy = _split(points[i, 1], res[1])
-                z, fz = _split(points[i, 2], res[2])
-                r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
-                gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
-                w00, w10, w01, w11 = gy * gz, fy * gz, gy * fz, fy * fz
-                for f in range(2):
-                    out[2 * level + f, i] = (
-                        w00 * (gx * table[r0, f] + fx * table[r1, f])
-                        + w10 * (gx * table[r2, f] + fx * table[r3, f])
-                        + w01 * (gx * table[r4, f] + fx * table[r5, f])
-                        + w11 * (gx * table[r6, f] + fx * table[r7, f])
-                    )
+            start, stop = offsets[level], offsets[level + 1]
+            fetched[thread] += _fetch(table, start, stop)
+            for i in range(thread * count // threads, end, _BLOCK):
+                j = min(i + _BLOCK, end)
+                _locate(
+                    points, i, j, resolutions[level], start, stop, hashed[level],
+                    cell, fraction, row,
+                )  # fmt: skip
+                _look_up(table, row, j - i, first, second)
+                _interpolate(first, fraction, out[2 * level, i:j])
+                _interpolate(second, fraction, out[2 * level + 1, i:j])
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@numba.njit(fastmath=True)
+def _weigh(fraction, count, weight):  # type: ignore[no-untyped-def]
+    """What each corner counts."""
+    for i in range(count):
+        gx, fx, gy, fy, gz, fz = _sides(fraction, i)
+        weight[i] = gx * gy * gz
+        weight[_STRIDE + i] = fx * gy * gz
+        weight[2 * _STRIDE + i] = gx * fy * gz
+        weight[3 * _STRIDE + i] = fx * fy * gz
+        weight[4 * _STRIDE + i] = gx * gy * fz
+        weight[5 * _STRIDE + i] = fx * gy * fz
+        weight[6 * _STRIDE + i] = gx * fy * fz
+        weight[7 * _STRIDE + i] = fx * fy * fz
+
+
+@numba.njit(fastmath=True)
+def _scatter(g0, g1, weight, row, out):  # type: ignore[no-untyped-def]
+    for i in range(g0.shape[0]):
+        for corner in range(_CORNERS):
+            at = corner * _STRIDE + i
+            add_to_row(out, row[at], weight[at], g0[i], g1[i])
+
+
+@numba.njit(parallel=True, cache=True)
 def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order, out):  # type: ignore[no-untyped-def]
     """Write d loss / d table to ``out``; ``order`` spreads dear and cheap levels over threads."""
-    count, levels = points.shape[0], resolutions.shape[0]
+    count, levels = points.shape[1], resolutions.shape[0]
     for slot in numba.prange(levels):
         level = order[slot]
-        res = resolutions[level]
-        first = np.uint64(offsets[level])
-        mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
-        out[offsets[level] : offsets[level + 1]] = 0
-        for i in range(count):
-            g0, g1 = gradient[2 * level, i], gradient[2 * level + 1, i]
-            if g0 == 0 and g1 == 0:
-                continue
-            x, fx = _split(points[i, 0], res[0])
-            y, fy = _split(points[i, 1], res[1])
-            z, fz = _split(points[i, 2], res[2])
-            r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
-            gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
-            w00, w10, w01, w11 = gy * gz, fy * gz, gy * fz, fy * fz
-            out[r0, 0] += w00 * gx * g0
-            out[r0, 1] += w00 * gx * g1
-            out[r1, 0] += w00 * fx * g0
-            out[r1, 1] += w00 * fx * g1
-            out[r2, 0] += w10 * gx * g0
-            out[r2, 1] += w10 * gx * g1
-            out[r3, 0] += w10 * fx * g0
-            out[r3, 1] += w10 * fx * g1
-            out[r4, 0] += w01 * gx * g0
-            out[r4, 1] += w01 * gx * g1
-            out[r5, 0] += w01 * fx * g0
-            out[r5, 1] += w01 * fx * g1
-            out[r6, 0] += w11 * gx * g0
-            out[r6, 1] += w11 * gx * g1
-            out[r7, 0] += w11 * fx * g0
-            out[r7, 1] += w11 * fx * g1
+        start, stop = offsets[level], offsets[level + 1]
+        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
+        row, weight = _scratch(_CORNERS, np.uint32), _scratch(_CORNERS, np.float32)
+        out[start:stop] = 0
+        for i in range(0, count, _BLOCK):
+            j = min(i + _BLOCK, count)
+            _locate(
+                points, i, j, resolutions[level], start, stop, hashed[level],
+                cell, fraction, row,
+            )  # fmt: skip
+            _weigh(fraction, j - i, weight)
+            _scatter(gradient[2 * level, i:j], gradient[2 * level + 1, i:j], weight, row, out)
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@numba.njit(fastmath=True)
+def _combine(first, second, g0, g1, value):  # type: ignore[no-untyped-def]
+    """The gradient of the features times what each corner holds of them."""
+    for corner in range(_CORNERS):
+        at = corner * _STRIDE
+        for i in range(g0.shape[0]):
+            value[at + i] = g0[i] * first[at + i] + g1[i] * second[at + i]
+
+
+@numba.njit(fastmath=True)
+def _add_slope(value, fraction, cells, x, y, z):  # type: ignore[no-untyped-def]
+    """Add the slope of what ``_interpolate`` makes of ``value``, per unit of the cube."""
+    s = _STRIDE
+    for i in range(x.shape[0]):
+        gx, fx, gy, fy, gz, fz = _sides(fraction, i)
+        v0, v1, v2, v3 = value[i], value[s + i], value[2 * s + i], value[3 * s + i]
+        v4, v5, v6, v7 = value[4 * s + i], value[5 * s + i], value[6 * s + i], value[7 * s + i]
+        along_x = gz * (gy * (v1 - v0) + fy * (v3 - v2)) + fz * (gy * (v5 - v4) + fy * (v7 - v6))
+        along_y = gz * (gx * (v2 - v0) + fx * (v3 - v1)) + fz * (gx * (v6 - v4) + fx * (v7 - v5))
+        along_z = gy * (gx * (v4 - v0) + fx * (v5 - v1)) + fy * (gx * (v6 - v2) + fx * (v7 - v3))
+        x[i] += cells[0] * along_x
+        y[i] += cells[1] * along_y
+        z[i] += cells[2] * along_z
+
+
+@numba.njit(parallel=True, cache=True)
 def point_gradient(points, table, gradient, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
     """d loss / d points, zero where a coordinate was clamped."""
-    count, levels = points.shape[0], resolutions.shape[0]
+    count, levels = points.shape[1], resolutions.shape[0]
     fetched = np.zeros(threads, np.float32)
     for thread in numba.prange(threads):
+        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
+        row, value = _scratch(_CORNERS, np.uint32), _scratch(_CORNERS, np.float32)
+        first, second = _scratch(_CORNERS, np.float32), _scratch(_CORNERS, np.float32)
+        end = (thread + 1) * count // threads
         for level in range(levels):
-            res = resolutions[level]
-            first = np.uint64(offsets[level])
-            mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
-            fetched[thread] += _fetch(table, offsets[level], offsets[level + 1])
-            for i in range(thread * count // threads, (thread + 1) * count // threads):
-                x, fx = _split(points[i, 0], res[0])
-                y, fy = _split(points[i, 1], res[1])
-                z, fz = _split(points[i, 2], res[2])
-                r0, r1, r2, r3, r4, r5, r6, r7 = _corners(x, y, z, res, hashed[level], mask, first)
-                g0, g1 = gradient[2 * level, i], gradient[2 * level + 1, i]
-                v0 = g0 * table[r0, 0] + g1 * table[r0, 1]
-                v1 = g0 * table[r1, 0] + g1 * table[r1, 1]
-                v2 = g0 * table[r2, 0] + g1 * table[r2, 1]
-                v3 = g0 * table[r3, 0] + g1 * table[r3, 1]
-                v4 = g0 * table[r4, 0] + g1 * table[r4, 1]
-                v5 = g0 * table[r5, 0] + g1 * table[r5, 1]
-                v6 = g0 * table[r6, 0] + g1 * table[r6, 1]
-                v7 = g0 * table[r7, 0] + g1 * table[r7, 1]
-                gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
-                out[i, 0] += np.float32(res[0]) * (
-                    gy * gz * (v1 - v0)
-                    + fy * gz * (v3 - v2)
-                    + gy * fz * (v5 - v4)
-                    + fy * fz * (v7 - v6)
-                )
-                out[i, 1] += np.float32(res[1]) * (
-                    gx * gz * (v2 - v0)
-                    + fx * gz * (v3 - v1)
-                    + gx * fz * (v6 - v4)
-                    + fx * fz * (v7 - v5)
-                )
-                out[i, 2] += np.float32(res[2]) * (
-                    gx * gy * (v4 - v0)
-                    + fx * gy * (v5 - v1)
-                    + gx * fy * (v6 - v2)
-                    + fx * fy * (v7 - v3)
-                )
-        for i in range(thread * count // threads, (thread + 1) * count // threads):
-            for axis in range(3):
-                if points[i, axis] < 0 or points[i, axis] > 1:
-                    out[i, axis] = 0
+            start, stop = offsets[level], offsets[level + 1]
+            fetched[thread] += _fetch(table, start, stop)
+            for i in range(thread * count // threads, end, _BLOCK):
+                j = min(i + _BLOCK, end)
+                _locate(
+                    points, i, j, resolutions[level], start, stop, hashed[level],
+                    cell, fraction, row,
+                )  # fmt: skip
+                _look_up(table, row, j - i, first, second)
+                g0, g1 = gradient[2 * level, i:j], gradient[2 * level + 1, i:j]
+                _combine(first, second, g0, g1, value)
+                cells = resolutions[level].astype(np.float32)
+                _add_slope(value, fraction, cells, out[0, i:j], out[1, i:j], out[2, i:j])
+        for axis in range(3):
+            for i in range(thread * count // threads, end):
+                if points[axis, i] < 0 or points[axis, i] > 1:
+                    out[axis, i] = 0

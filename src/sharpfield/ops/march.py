@@ -140,13 +140,13 @@ def _pack(slots: Tensor, counts: Tensor, offsets: Tensor, starts: Tensor) -> Sam
 class _SamplePoints(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, origins: Tensor, directions: Tensor, samples: Samples) -> Tensor:
-        out = torch.empty(len(samples.t), 3)
+        out = torch.empty(3, len(samples.t))
         march_cpu.points(
             origins.detach().contiguous().numpy(), directions.detach().contiguous().numpy(),
-            samples.t.numpy(), samples.ray.numpy(), out.numpy(),
+            samples.t.numpy(), samples.starts.numpy(), out.numpy(),
         )  # fmt: skip
         ctx.samples = samples
-        return out
+        return out.T
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -154,7 +154,7 @@ class _SamplePoints(torch.autograd.Function):
         origin_gradient = torch.empty(len(samples.starts) - 1, 3)
         direction_gradient = torch.empty_like(origin_gradient)
         march_cpu.points_gradient(
-            gradient.contiguous().numpy(), samples.t.numpy(), samples.starts.numpy(),
+            gradient.T.contiguous().numpy(), samples.t.numpy(), samples.starts.numpy(),
             origin_gradient.numpy(), direction_gradient.numpy(),
         )  # fmt: skip
         return origin_gradient, direction_gradient, None

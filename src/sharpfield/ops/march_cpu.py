@@ -5,49 +5,59 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+_BLOCK = 64
+"""Steps whose cells are found at once, in a loop that the compiler vectorises."""
+
+_ZERO = np.float32(0)
+
 
 @numba.njit(inline="always")
 def _cell(value, size):  # type: ignore[no-untyped-def]
-    return min(max(np.int32(value * np.float32(size)), np.int32(0)), np.int32(size - 1))
+    scaled, last = value * np.float32(size), np.float32(size - 1)
+    scaled = scaled if scaled > _ZERO else _ZERO
+    return np.int32(scaled if scaled < last else last)
 
 
-@numba.njit(fastmath=True, cache=True)
-def _walk(origin, direction, offset, step, density, thin, opaque, most, slots):  # type: ignore[no-untyped-def]
+@numba.njit(fastmath=True)
+def _cells(origin, direction, offset, first, steps, shape, out):  # type: ignore[no-untyped-def]
+    """The cells of the steps from ``first`` on, as places in the flat grid."""
+    x, y, z = origin[0], origin[1], origin[2]
+    dx, dy, dz = direction[0], direction[1], direction[2]
+    sx, sy, sz = shape
+    for i in range(out.shape[0]):
+        t = (np.float32(first + i) + offset) / np.float32(steps)
+        row = _cell(x + t * dx, sx) * np.int32(sy) + _cell(y + t * dy, sy)
+        out[i] = row * np.int32(sz) + _cell(z + t * dz, sz)
+
+
+@numba.njit(fastmath=True)
+def _walk(origin, direction, offset, step, density, thin, opaque, most, cells, slots):  # type: ignore[no-untyped-def]
     """Write the indices of the kept steps of one ray to ``slots``; return how many."""
-    steps = slots.shape[0]
-    sx, sy, sz = density.shape
+    steps, flat = slots.shape[0], density.ravel()
     kept = 0
     optical_depth = np.float32(0.0)
-    for i in range(steps):
-        t = (np.float32(i) + offset) / np.float32(steps)
-        value = density[
-            _cell(origin[0] + t * direction[0], sx),
-            _cell(origin[1] + t * direction[1], sy),
-            _cell(origin[2] + t * direction[2], sz),
-        ]
-        if value * step > thin or i == steps - 1:
-            slots[kept] = i
-            kept += 1
-            optical_depth += min(value * step, np.float32(most))
-            if optical_depth > opaque:
-                break
+    for first in range(0, steps, _BLOCK):
+        count = min(_BLOCK, steps - first)
+        _cells(origin, direction, offset, first, steps, density.shape, cells[:count])
+        for i in range(count):
+            optical = flat[cells[i]] * step
+            if optical > thin or first + i == steps - 1:
+                slots[kept] = first + i
+                kept += 1
+                optical_depth += min(optical, most)
+                if optical_depth > opaque:
+                    return kept
     return kept
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def walk(origins, directions, offsets, step, density, thin, opaque, most, slots, counts):  # type: ignore[no-untyped-def]
     for ray in numba.prange(origins.shape[0]):
+        cells = np.empty(_BLOCK, np.int32)
         counts[ray] = _walk(
-            origins[ray],
-            directions[ray],
-            offsets[ray],
-            step[ray],
-            density,
-            thin,
-            opaque,
-            most,
-            slots[ray],
-        )
+            origins[ray], directions[ray], offsets[ray], step[ray], density,
+            thin, opaque, np.float32(most), cells, slots[ray],
+        )  # fmt: skip
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
@@ -61,11 +71,13 @@ def pack(slots, offsets, starts, t, ray):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
-def points(origins, directions, t, ray, out):  # type: ignore[no-untyped-def]
-    for i in numba.prange(t.shape[0]):
-        r = ray[i]
+def points(origins, directions, t, starts, out):  # type: ignore[no-untyped-def]
+    """Axis by axis in memory, as ``hash_cpu`` wants them."""
+    for r in numba.prange(starts.shape[0] - 1):
         for axis in range(3):
-            out[i, axis] = origins[r, axis] + t[i] * directions[r, axis]
+            origin, direction = origins[r, axis], directions[r, axis]
+            for i in range(starts[r], starts[r + 1]):
+                out[axis, i] = origin + t[i] * direction
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
@@ -75,7 +87,7 @@ def points_gradient(gradient, t, starts, origin_gradient, direction_gradient):  
             o = np.float32(0.0)
             d = np.float32(0.0)
             for i in range(starts[r], starts[r + 1]):
-                o += gradient[i, axis]
-                d += t[i] * gradient[i, axis]
+                o += gradient[axis, i]
+                d += t[i] * gradient[axis, i]
             origin_gradient[r, axis] = o
             direction_gradient[r, axis] = d

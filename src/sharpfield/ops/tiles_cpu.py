@@ -35,7 +35,7 @@ PAIR = LANES // FEATURES
 _FLOAT, _INT, _WORD = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
-_FUSED = ("contract",)
+FUSED = ("contract",)
 """A product and its sum may share a rounding. NaN stays: a diverging fit must show."""
 
 _Value = Any
@@ -47,7 +47,7 @@ def _int(value: int) -> ir.Constant:
     return ir.Constant(_INT, value)
 
 
-def _pointers(
+def pointers(
     context: Any, builder: ir.IRBuilder, kinds: Sequence[Any], arrays: Sequence[_Value]
 ) -> list[_Value]:
     return [
@@ -64,7 +64,7 @@ def _load(builder: ir.IRBuilder, pointer: _Value) -> _Value:
     return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
 
 
-def _store(builder: ir.IRBuilder, vector: _Value, pointer: _Value) -> None:
+def store_vector(builder: ir.IRBuilder, vector: _Value, pointer: _Value) -> None:
     builder.store(vector, builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
 
 
@@ -114,8 +114,8 @@ def _zero_sums(builder: ir.IRBuilder, others: int) -> list[list[_Value]]:
 
 
 def _add_product(builder: ir.IRBuilder, total: _Value, a: _Value, b: _Value) -> None:
-    product = builder.fmul(a, b, flags=_FUSED)
-    builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+    product = builder.fmul(a, b, flags=FUSED)
+    builder.store(builder.fadd(builder.load(total), product, flags=FUSED), total)
 
 
 def _product_tile(finish: _Finish) -> Callable[..., Any]:
@@ -128,7 +128,7 @@ def _product_tile(finish: _Finish) -> Callable[..., Any]:
         signature = types.void(w, x, gate, out, *[types.intp] * 4)
 
         def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-            w, x, gate, out = _pointers(context, builder, signature.args[:4], values[:4])
+            w, x, gate, out = pointers(context, builder, signature.args[:4], values[:4])
             inputs, stride, j, s = values[4:]
             outputs = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
             places = [builder.add(s, _int(first)) for first in range(0, ROWS, LANES)]
@@ -144,7 +144,7 @@ def _product_tile(finish: _Finish) -> Callable[..., Any]:
                     held = _load(builder, _at(builder, gate, output, stride, place))
                     result = finish(builder, builder.load(total), held)
                     target = _at(builder, out, output, stride, place)
-                    _store(builder, result, target)
+                    store_vector(builder, result, target)
             return context.get_dummy_value()
 
         return signature, generate
@@ -174,7 +174,7 @@ def _add_outer_tile(typing, x, y, out, tile, rows, stride, j, k):  # type: ignor
     signature = types.void(x, y, out, *[types.intp] * 5)
 
     def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        x, y, out = _pointers(context, builder, signature.args[:3], values[:3])
+        x, y, out = pointers(context, builder, signature.args[:3], values[:3])
         tile, rows, stride, j, k = values[3:]
         left = [builder.add(j, _int(feature)) for feature in range(FEATURES)]
         right = [builder.add(k, _int(feature)) for feature in range(PAIR)]
@@ -188,7 +188,7 @@ def _add_outer_tile(typing, x, y, out, tile, rows, stride, j, k):  # type: ignor
                     _add_product(builder, total, one, other)
         fresh = _sums_of_lanes(builder, [builder.load(total) for row in sums for total in row])
         target = builder.gep(out, [builder.mul(tile, _int(LANES))])
-        _store(builder, builder.fadd(_load(builder, target), fresh), target)
+        store_vector(builder, builder.fadd(_load(builder, target), fresh), target)
         return context.get_dummy_value()
 
     return signature, generate
