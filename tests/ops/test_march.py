@@ -76,6 +76,16 @@ def test_other_devices_and_types_pack_the_same_samples() -> None:
     torch.testing.assert_close(fast.t, slow.t.float())
 
 
+def test_rays_of_no_number_and_of_huge_ones_stay_in_the_grid() -> None:
+    rays, density = random_rays(), random_grid()
+    for number, value in enumerate((float("nan"), float("inf"), -float("inf"), 1e30, -1e30)):
+        rays[0][number] = value
+    samples = marched(rays, density)
+    assert samples.starts.diff().min() >= 1 and samples.starts.diff().max() <= STEPS
+    nowhere, beyond = per_ray(samples)[0], expected(rays, density)[0]
+    torch.testing.assert_close(torch.tensor(nowhere), torch.tensor(beyond))
+
+
 def test_an_empty_grid_leaves_the_last_step_only() -> None:
     rays = random_rays()
     samples = marched(rays, torch.zeros(4, 4, 4))

@@ -41,6 +41,17 @@ def _scratch(rows, dtype):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
+def _corner_scratch():  # type: ignore[no-untyped-def]
+    return _scratch(_CORNERS, np.float32)
+
+
+@numba.njit
+def _place_scratch():  # type: ignore[no-untyped-def]
+    """For what ``_locate`` writes: cells, how far the points lie in them, rows of their corners."""
+    return _scratch(3, np.int32), _scratch(3, np.float32), _scratch(_CORNERS, np.uint32)
+
+
+@numba.njit
 def _split(x, cells, last, cell, fraction):  # type: ignore[no-untyped-def]
     """The cell that each coordinate of a block is in, and how far."""
     for i in range(x.shape[0]):
@@ -82,27 +93,35 @@ def _dense_corners(cell, count, dy, dz, first, row):  # type: ignore[no-untyped-
 
 
 @numba.njit
-def _locate(points, i, j, resolution, start, end, hashed, cell, fraction, row):  # type: ignore[no-untyped-def]
+def _locate(points, i, j, level, grid, places):  # type: ignore[no-untyped-def]
     """Where in their cells the points from i to j lie, and the table rows of the cells' corners."""
+    resolutions, offsets, hashed = grid
+    cell, fraction, row = places
+    resolution, first = resolutions[level], np.uint32(offsets[level])
     for axis in range(3):
         cells, last = np.float32(resolution[axis]), np.int32(resolution[axis] - 1)
         at = axis * _STRIDE
         _split(points[axis, i:j], cells, last, cell[at:], fraction[at:])
-    if hashed:
-        mask = np.uint32(end - start - 1)
-        _hashed_corners(cell, j - i, mask, np.uint32(start), row)
+    if hashed[level]:
+        mask = np.uint32(offsets[level + 1] - offsets[level] - 1)
+        _hashed_corners(cell, j - i, mask, first, row)
     else:
         dy = np.int32(resolution[0] + 1)
         dz = np.int32(dy * (resolution[1] + 1))
-        _dense_corners(cell, j - i, dy, dz, np.uint32(start), row)
+        _dense_corners(cell, j - i, dy, dz, first, row)
 
 
 @numba.njit
-def _look_up(table, row, count, first, second):  # type: ignore[no-untyped-def]
-    """Both features of all corners. What lies behind ``count`` is of another block, or row 0."""
+def _look_up(points, i, j, table, level, grid, places, first, second):  # type: ignore[no-untyped-def]
+    """Locate points, and read both features of their corners.
+
+    What a vector reads behind the last point is of an earlier block, or row 0.
+    """
+    _locate(points, i, j, level, grid, places)
+    row = places[2]
     for corner in range(_CORNERS):
-        for i in range(0, count, LANES):
-            look_up_tile(table, row, first, second, corner * _STRIDE + i)
+        for k in range(0, j - i, LANES):
+            look_up_tile(table, row, first, second, corner * _STRIDE + k)
 
 
 @numba.njit(fastmath=True)
@@ -139,24 +158,18 @@ def _interpolate(value, fraction, out):  # type: ignore[no-untyped-def]
 @numba.njit(parallel=True, cache=True)
 def encode(points, table, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
     count, levels = points.shape[1], resolutions.shape[0]
+    grid = (resolutions, offsets, hashed)
     fetched = np.zeros(threads, np.float32)
     for thread in numba.prange(threads):
-        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
-        row = _scratch(_CORNERS, np.uint32)
-        first, second = _scratch(_CORNERS, np.float32), _scratch(_CORNERS, np.float32)
+        places, first, second = _place_scratch(), _corner_scratch(), _corner_scratch()
         end = (thread + 1) * count // threads
         for level in range(levels):
-            start, stop = offsets[level], offsets[level + 1]
-            fetched[thread] += _fetch(table, start, stop)
+            fetched[thread] += _fetch(table, offsets[level], offsets[level + 1])
             for i in range(thread * count // threads, end, _BLOCK):
                 j = min(i + _BLOCK, end)
-                _locate(
-                    points, i, j, resolutions[level], start, stop, hashed[level],
-                    cell, fraction, row,
-                )  # fmt: skip
-                _look_up(table, row, j - i, first, second)
-                _interpolate(first, fraction, out[2 * level, i:j])
-                _interpolate(second, fraction, out[2 * level + 1, i:j])
+                _look_up(points, i, j, table, level, grid, places, first, second)
+                _interpolate(first, places[1], out[2 * level, i:j])
+                _interpolate(second, places[1], out[2 * level + 1, i:j])
 
 
 @numba.njit(fastmath=True)
@@ -186,18 +199,15 @@ def _scatter(g0, g1, weight, row, out):  # type: ignore[no-untyped-def]
 def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order, out):  # type: ignore[no-untyped-def]
     """Write d loss / d table to ``out``; ``order`` spreads dear and cheap levels over threads."""
     count, levels = points.shape[1], resolutions.shape[0]
+    grid = (resolutions, offsets, hashed)
     for slot in numba.prange(levels):
         level = order[slot]
-        start, stop = offsets[level], offsets[level + 1]
-        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
-        row, weight = _scratch(_CORNERS, np.uint32), _scratch(_CORNERS, np.float32)
-        out[start:stop] = 0
+        places, weight = _place_scratch(), _corner_scratch()
+        _, fraction, row = places
+        out[offsets[level] : offsets[level + 1]] = 0
         for i in range(0, count, _BLOCK):
             j = min(i + _BLOCK, count)
-            _locate(
-                points, i, j, resolutions[level], start, stop, hashed[level],
-                cell, fraction, row,
-            )  # fmt: skip
+            _locate(points, i, j, level, grid, places)
             _weigh(fraction, j - i, weight)
             _scatter(gradient[2 * level, i:j], gradient[2 * level + 1, i:j], weight, row, out)
 
@@ -231,26 +241,21 @@ def _add_slope(value, fraction, cells, x, y, z):  # type: ignore[no-untyped-def]
 def point_gradient(points, table, gradient, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
     """d loss / d points, zero where a coordinate was clamped."""
     count, levels = points.shape[1], resolutions.shape[0]
+    grid = (resolutions, offsets, hashed)
     fetched = np.zeros(threads, np.float32)
     for thread in numba.prange(threads):
-        cell, fraction = _scratch(3, np.int32), _scratch(3, np.float32)
-        row, value = _scratch(_CORNERS, np.uint32), _scratch(_CORNERS, np.float32)
-        first, second = _scratch(_CORNERS, np.float32), _scratch(_CORNERS, np.float32)
+        places, first, second = _place_scratch(), _corner_scratch(), _corner_scratch()
+        value = _corner_scratch()
         end = (thread + 1) * count // threads
         for level in range(levels):
-            start, stop = offsets[level], offsets[level + 1]
-            fetched[thread] += _fetch(table, start, stop)
+            fetched[thread] += _fetch(table, offsets[level], offsets[level + 1])
             for i in range(thread * count // threads, end, _BLOCK):
                 j = min(i + _BLOCK, end)
-                _locate(
-                    points, i, j, resolutions[level], start, stop, hashed[level],
-                    cell, fraction, row,
-                )  # fmt: skip
-                _look_up(table, row, j - i, first, second)
+                _look_up(points, i, j, table, level, grid, places, first, second)
                 g0, g1 = gradient[2 * level, i:j], gradient[2 * level + 1, i:j]
                 _combine(first, second, g0, g1, value)
                 cells = resolutions[level].astype(np.float32)
-                _add_slope(value, fraction, cells, out[0, i:j], out[1, i:j], out[2, i:j])
+                _add_slope(value, places[1], cells, out[0, i:j], out[1, i:j], out[2, i:j])
         for axis in range(3):
             for i in range(thread * count // threads, end):
                 if points[axis, i] < 0 or points[axis, i] > 1:

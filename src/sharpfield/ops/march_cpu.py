@@ -18,9 +18,12 @@ def _cell(value, size):  # type: ignore[no-untyped-def]
     return np.int32(scaled if scaled < last else last)
 
 
-@numba.njit(fastmath=True)
+@numba.njit(fastmath={"arcp", "contract"})
 def _cells(origin, direction, offset, first, steps, shape, out):  # type: ignore[no-untyped-def]
-    """The cells of the steps from ``first`` on, as places in the flat grid."""
+    """The cells of the steps from ``first`` on, as places in the flat grid.
+
+    No faster mathematics than this: what is no number must land in some cell as well.
+    """
     x, y, z = origin[0], origin[1], origin[2]
     dx, dy, dz = direction[0], direction[1], direction[2]
     sx, sy, sz = shape
@@ -31,14 +34,14 @@ def _cells(origin, direction, offset, first, steps, shape, out):  # type: ignore
 
 
 @numba.njit(fastmath=True)
-def _walk(origin, direction, offset, step, density, thin, opaque, most, cells, slots):  # type: ignore[no-untyped-def]
+def _walk(origin, direction, offset, step, flat, shape, thin, opaque, most, cells, slots):  # type: ignore[no-untyped-def]
     """Write the indices of the kept steps of one ray to ``slots``; return how many."""
-    steps, flat = slots.shape[0], density.ravel()
+    steps = slots.shape[0]
     kept = 0
     optical_depth = np.float32(0.0)
     for first in range(0, steps, _BLOCK):
         count = min(_BLOCK, steps - first)
-        _cells(origin, direction, offset, first, steps, density.shape, cells[:count])
+        _cells(origin, direction, offset, first, steps, shape, cells[:count])
         for i in range(count):
             optical = flat[cells[i]] * step
             if optical > thin or first + i == steps - 1:
@@ -52,10 +55,11 @@ def _walk(origin, direction, offset, step, density, thin, opaque, most, cells, s
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
 def walk(origins, directions, offsets, step, density, thin, opaque, most, slots, counts):  # type: ignore[no-untyped-def]
+    flat = density.ravel()
     for ray in numba.prange(origins.shape[0]):
         cells = np.empty(_BLOCK, np.int32)
         counts[ray] = _walk(
-            origins[ray], directions[ray], offsets[ray], step[ray], density,
+            origins[ray], directions[ray], offsets[ray], step[ray], flat, density.shape,
             thin, opaque, np.float32(most), cells, slots[ray],
         )  # fmt: skip
 
