@@ -10,26 +10,27 @@ from sharpfield.sizes import sized_for
 
 
 @pytest.mark.parametrize(
-    ("width", "finest", "log2_entries", "steps", "grid"),
+    ("width", "across", "finest", "log2_entries", "steps", "grid"),
     [
-        (80, 128, 17, 64, 96),
-        (144, 230, 17, 92, 96),
-        (300, 480, 17, 192, 192),
-        (600, 960, 19, 256, 256),
-        (2400, 3840, 20, 256, 256),
+        (80, 1.25, 130, 17, 64, 96),
+        (144, 1.25, 234, 17, 92, 96),
+        (300, 1.25, 488, 17, 192, 192),
+        (300, 2.0, 780, 19, 192, 192),
+        (600, 1.25, 975, 19, 256, 256),
+        (2400, 1.25, 3900, 20, 256, 256),
     ],
 )
 def test_sizes_follow_the_photos_width_within_bounds(
-    width: int, finest: int, log2_entries: int, steps: int, grid: int
+    width: int, across: float, finest: int, log2_entries: int, steps: int, grid: int
 ) -> None:
-    sized = sized_for(Config(), width)
+    sized = sized_for(Config(), width, across)
     assert (sized.hashgrid.finest, sized.hashgrid.log2_entries) == (finest, log2_entries)
     assert (sized.render.steps, sized.render.grid) == (steps, grid)
-    assert sized_for(sized, 77) == sized, "once known, sizes stay"
+    assert sized_for(sized, 77, 3.0) == sized, "once known, sizes stay"
 
 
 def test_a_quick_look_takes_half_the_steps() -> None:
-    assert sized_for(preset("fast"), 400).render == replace(
+    assert sized_for(preset("fast"), 400, 1.0).render == replace(
         preset("fast").render, steps=128, grid=128
     )
 
@@ -38,4 +39,4 @@ def test_given_sizes_are_kept() -> None:
     given = Config(
         hashgrid=HashGridConfig(finest=50, log2_entries=12), render=RenderConfig(steps=7, grid=9)
     )
-    assert sized_for(given, 600) == given
+    assert sized_for(given, 600, 2.0) == given

@@ -37,7 +37,7 @@ class HashGridConfig:
     coarsest: Several = 16
     """Cells per axis of the coarsest level."""
     finest: CountOrZero = 0
-    """Cells across of the finest level; 0: 1.6 times the photo's width, to resolve its pixels."""
+    """Cells across of the finest level; 0: 1.3 per pixel of all that the views see side by side."""
     depth_ratio: SomeShare = 0.5
     """Cells in depth per cell across: disparity varies more slowly than the picture."""
     hidden: Count = 64

@@ -77,12 +77,16 @@ class Model(nn.Module):
         super().__init__()
         check_combination(config)
         self.camera = scene.views[0].camera
-        self.config = config = sized_for(config, self.camera.width)
-        self.picture_rays = config.render.picture_rays
         train = torch.tensor(scene.train_indices)
         poses = torch.from_numpy(np.stack([view.pose for view in scene.views])).float()[train]
+        cube, across = None, 1.0
+        if config.field_name == "hashgrid":
+            cube = NdcCube.around(self.camera, poses, scene.near, scene.far)
+            across = cube.photo_widths
+        self.config = config = sized_for(config, self.camera.width, across)
+        self.picture_rays = config.render.picture_rays
         self.field = build_field(config)
-        self.renderer = build_renderer(config, scene, poses)
+        self.renderer = build_renderer(config, scene, cube)
         self.ndc = config.scene.ndc
         photos = torch.from_numpy(np.stack([scene.views[i].photo for i in scene.train_indices]))
         self.blur = build_blur(config, poses, photos, self.camera, middle_depth(scene))
@@ -216,16 +220,15 @@ def build_field(config: Config) -> HashGridField | MlpField:
     return HashGridField(config.hashgrid)
 
 
-def build_renderer(config: Config, scene: Scene, poses: Float[Tensor, "views 3 4"]) -> Renderer:
-    """The renderer that goes with the field, around the training ``poses``."""
+def build_renderer(config: Config, scene: Scene, cube: NdcCube | None) -> Renderer:
+    """The renderer that goes with the field: through ``cube``, where it has one."""
+    if cube is not None:
+        grid = config.render.grid
+        return MarchingRenderer(cube, (grid, grid, max(1, grid // 2)), config.render.steps)
+    span = None if config.scene.ndc else Span(NEAREST * scene.near, scene.far)
+    features = config.adaptive.enabled and config.blur.model in ("rigid", "dynamic")
     camera = scene.views[0].camera
-    if config.field_name == "mlp":
-        span = None if config.scene.ndc else Span(NEAREST * scene.near, scene.far)
-        features = config.adaptive.enabled and config.blur.model in ("rigid", "dynamic")
-        return HierarchicalRenderer(config.hierarchical, camera, span, features)
-    cube = NdcCube.around(camera, poses, scene.near, scene.far)
-    grid = config.render.grid
-    return MarchingRenderer(cube, (grid, grid, max(1, grid // 2)), config.render.steps)
+    return HierarchicalRenderer(config.hierarchical, camera, span, features)
 
 
 def build_blur(

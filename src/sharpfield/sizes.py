@@ -1,4 +1,4 @@
-"""Sizes that the photos decide: settings that are 0 until their width is known."""
+"""Sizes that the photos and their cameras decide: settings that are 0 until these are known."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from dataclasses import replace
 
 from sharpfield.config import Config, HashGridConfig, RenderConfig
 
-CELLS_PER_PIXEL = 1.6
+CELLS_PER_PIXEL = 1.3
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
 
-def sized_for(config: Config, width: int) -> Config:
-    """The configuration for photos of ``width`` pixels: sizes that are 0 replaced by their own."""
+def sized_for(config: Config, width: int, across: float) -> Config:
+    """The configuration with sizes that are 0 replaced by their own.
+
+    For photos of ``width`` pixels, and a field that is as wide as ``across`` photos.
+    """
     return replace(
         config,
-        hashgrid=_sized_grid(config.hashgrid, width),
+        hashgrid=_sized_grid(config.hashgrid, width * across),
         render=_sized_render(config.render, width),
     )
 
 
-def _sized_grid(config: HashGridConfig, width: int) -> HashGridConfig:
-    """A table level has half as many rows as the finest level has cells over the photo."""
-    finest = config.finest or round(CELLS_PER_PIXEL * width)
+def _sized_grid(config: HashGridConfig, pixels: float) -> HashGridConfig:
+    """A table level has half as many rows as the finest level has cells in a layer."""
+    finest = config.finest or round(CELLS_PER_PIXEL * pixels)
     wanted = math.ceil(math.log2(finest**2 / 2))
     return replace(
         config, finest=finest, log2_entries=config.log2_entries or _within(17, wanted, 20)

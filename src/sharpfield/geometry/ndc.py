@@ -97,6 +97,11 @@ class NdcCube:
         enter, leave = (met * scale - offset).unbind(1)
         return Rays(F.pad(enter, (0, 1)), F.pad(leave - enter, (0, 1), value=1.0))
 
+    @property
+    def photo_widths(self) -> float:
+        """How many photos wide the cube is: cameras that are apart look into it side by side."""
+        return (self.high[0] - self.low[0]) / 2.0
+
     @cached_property
     def ends(self) -> CubeEnds:
         """Where the cube begins and ends in the world."""
