@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tests.train.small_scene import small_scene
 
 from sharpfield.config import Config, HashGridConfig, RenderConfig
+from sharpfield.model import Model
 from sharpfield.presets import preset
-from sharpfield.sizes import sized_for
+from sharpfield.render.marching import MarchingRenderer
+from sharpfield.sizes import CELLS_PER_PIXEL, sized_for
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,11 @@ def test_given_sizes_are_kept() -> None:
         hashgrid=HashGridConfig(finest=50, log2_entries=12), render=RenderConfig(steps=7, grid=9)
     )
     assert sized_for(given, 600, 2.0) == given
+
+
+def test_a_model_counts_its_cells_over_all_that_its_cameras_see(tmp_path: Path) -> None:
+    model = Model(small_scene(tmp_path), Config())
+    assert isinstance(model.renderer, MarchingRenderer)
+    across = model.renderer.cube.photo_widths
+    assert across > 1.2, "the cameras are apart"
+    assert model.config.hashgrid.finest == round(CELLS_PER_PIXEL * model.camera.width * across)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from sharpfield.geometry.camera import Camera
-from sharpfield.geometry.ndc import NdcCube, to_ndc
+from sharpfield.geometry.ndc import NEAR_MARGIN, SIDE_MARGIN, NdcCube, to_ndc
 from sharpfield.geometry.rays import (
     Rays,
     camera_directions,
@@ -123,6 +124,15 @@ def make_cube(poses: Tensor) -> NdcCube:
 def bounds(cube: NdcCube) -> tuple[Tensor, Tensor]:
     low, high = torch.tensor(cube.low), torch.tensor(cube.high)
     return low, high - low
+
+
+def test_cameras_that_are_apart_make_the_cube_wider_by_their_nearest_parallax() -> None:
+    poses = torch.eye(3, 4).repeat(2, 1, 1)
+    poses[1, 0, 3] = 0.5
+    parallax = CAMERA.focal_x * 0.5 / (NEAR_MARGIN * 1.5) / CAMERA.width  # in photo widths
+    margins = 1 + 2 * SIDE_MARGIN
+    assert make_cube(poses[:1]).photo_widths == pytest.approx(margins)
+    assert make_cube(poses).photo_widths == pytest.approx(margins * (1 + parallax))
 
 
 def test_the_cube_contains_the_frustums_between_the_depth_bounds() -> None:
