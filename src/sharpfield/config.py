@@ -42,6 +42,9 @@ class HashGridConfig:
     """Cells in depth per cell across: disparity varies more slowly than the picture."""
     hidden: Count = 64
     """Width of both heads."""
+    ensemble: Count = 1
+    """Fields that train in turns; a picture is the mean of what they show: less chance in details,
+    if training is long enough for each. Memory and time of a picture are proportional to it."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from sharpfield.geometry.rays import (
     rays_from_poses,
 )
 from sharpfield.ops.ray_maps import pixel_rays
+from sharpfield.render.ensemble import EnsembleRenderer
 from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.render.marching import MarchingRenderer
 from sharpfield.render.renderer import RayFeatures, Renderer
@@ -213,18 +214,21 @@ def check_combination(config: Config) -> None:
             raise InputError(f"setting {key}: {value} does not go with hashgrid; use --field mlp")
 
 
-def build_field(config: Config) -> HashGridField | MlpField:
-    """The configured field."""
+def build_field(config: Config) -> HashGridField | MlpField | nn.ModuleList:
+    """The configured field, or those of an ensemble."""
     if config.field_name == "mlp":
         return MlpField(config.mlp, two=config.hierarchical.fine > 0)
-    return HashGridField(config.hashgrid)
+    fields = [HashGridField(config.hashgrid) for _ in range(config.hashgrid.ensemble)]
+    return fields[0] if len(fields) == 1 else nn.ModuleList(fields)
 
 
 def build_renderer(config: Config, scene: Scene, cube: NdcCube | None) -> Renderer:
     """The renderer that goes with the field: through ``cube``, where it has one."""
     if cube is not None:
-        grid = config.render.grid
-        return MarchingRenderer(cube, (grid, grid, max(1, grid // 2)), config.render.steps)
+        grid, steps = config.render.grid, config.render.steps
+        cells = (grid, grid, max(1, grid // 2))
+        each = [MarchingRenderer(cube, cells, steps) for _ in range(config.hashgrid.ensemble)]
+        return each[0] if len(each) == 1 else EnsembleRenderer(each)
     span = None if config.scene.ndc else Span(NEAREST * scene.near, scene.far)
     features = config.adaptive.enabled and config.blur.model in ("rigid", "dynamic")
     camera = scene.views[0].camera
@@ -262,9 +266,7 @@ def build_blur(
     return DynamicBlur(poses, motions, blur, camera, depth, photos, correction)
 
 
-def build_adaptive(
-    config: Config, field: HashGridField | MlpField, blur: BlurModel
-) -> AdaptiveWeights | None:
+def build_adaptive(config: Config, field: nn.Module, blur: BlurModel) -> AdaptiveWeights | None:
     """The adaptive weight proposal, where it is wanted and there is a kernel."""
     if not (config.adaptive.enabled and isinstance(field, MlpField)):
         return None

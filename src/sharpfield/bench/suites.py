@@ -231,7 +231,11 @@ BLURBALL_FULL = Suite(
     (_contender("dynamic", "dynamic", seeds=3), _contender("none", "none")),
     (
         _time(1200),
-        Budget("long", ("train.time_budget=2700",), "45 minutes of training"),
+        Budget(
+            "long",
+            ("train.time_budget=2700", "hashgrid.ensemble=2"),
+            "45 minutes of training, two fields in turns",
+        ),
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import torch
 from torch import Tensor, nn
 
@@ -12,18 +14,18 @@ from sharpfield.model import Model
 def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
     """Adam over table, heads, motions and Mask CNN; each group remembers its rate as ``base``."""
     rates = {
-        "field.table": config.table_rate,
-        "field.": config.head_rate,
-        "blur.mask.": config.mask_rate,
-        "blur.motions.lens.": config.lens_rate,
-        "blur.motions.": config.blur_rate,
-        "blur.correction.": config.blur_rate,
-        "adaptive.": config.head_rate,
-        "tone.": config.blur_rate,
+        "field.*table": config.table_rate,
+        "field.*": config.head_rate,
+        "blur.mask.*": config.mask_rate,
+        "blur.motions.lens.*": config.lens_rate,
+        "blur.motions.*": config.blur_rate,
+        "blur.correction.*": config.blur_rate,
+        "adaptive.*": config.head_rate,
+        "tone.*": config.blur_rate,
     }
     members: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        kind = next(prefix for prefix in rates if name.startswith(prefix))
+        kind = next(pattern for pattern in rates if fnmatchcase(name, pattern))
         members.setdefault(kind, []).append(parameter)
     groups = [
         {"params": parameters, "lr": rates[kind], "base": rates[kind]}
