@@ -290,7 +290,7 @@ class TestPhotoGate:
         assert kernel.exploration is not None
         explored = len(kernel.exploration)
         assert (torch.bincount(kernel.pixel)[:explored] == RAYS).all()
-        model.photo_gate.follow = lambda view, change, gain: None  # type: ignore[method-assign]
+        model.photo_gate.follow = lambda *_: None  # type: ignore[method-assign]
         sizes = kernel.exploration.sizes
         (taught,) = torch.autograd.grad(
             own_loss(model, kernel, pixels, random_colours(len(kernel))), sizes

@@ -18,7 +18,13 @@ def gate(share: float = 0.3, tolerance: float = 0.0) -> PhotoGate:
 
 def follow(ours: PhotoGate, view: Tensor, change: Tensor) -> None:
     """Pixels that are as far from the photo with the kernel as without."""
-    ours.follow(view, change, torch.zeros(len(view)))
+    error = torch.zeros(len(view))
+    ours.follow(view, change, error, error)
+
+
+def gain(ours: PhotoGate, view: Tensor, gains: Tensor, left: float = 0.0) -> None:
+    """Pixels of a nearly sharp photo whose kernels save so much of an error, and leave the rest."""
+    ours.follow(view, torch.full((len(view),), 9e-4), left + gains, torch.full((len(view),), left))
 
 
 def squares(*changes: float) -> Tensor:
@@ -74,30 +80,40 @@ def test_a_photo_that_its_kernel_explains_better_stays_open_however_little_it_ch
     follow(ours, EACH, squares(0.03, 0.03, 0.3, 0.3, 0.3))
     assert ours.open.tolist() == [False, False, True, True, True]
     gains = torch.tensor([1e-4, -1e-4]) + 3e-4 * torch.randn(200, 2, generator=random)
-    ours.follow(EACH[:2].repeat(200), torch.full((400,), 9e-4), gains.flatten())
+    gain(ours, EACH[:2].repeat(200), gains.flatten())
     assert ours.open.tolist() == [True, False, True, True, True]
 
 
 def test_what_may_be_chance_is_no_gain() -> None:
     ours, random = gate(), torch.Generator().manual_seed(0)
     follow(ours, EACH, squares(0.03, 0.03, 0.3, 0.3, 0.3))
-    ours.follow(EACH[:1].repeat(4), torch.full((4,), 9e-4), torch.tensor([3.0, -1, -1, 3]))
+    gain(ours, EACH[:1].repeat(4), torch.tensor([3.0, -1, -1, 3]))
     assert not ours.open[0]
     gains = torch.randn(2000, generator=random)
     for start in range(0, 2000, 20):
         some = gains[start : start + 20]
-        ours.follow(torch.ones(20, dtype=torch.int64), torch.full((20,), 9e-4), some)
+        gain(ours, torch.ones(20, dtype=torch.int64), some)
     assert not ours.open[1]
+
+
+@pytest.mark.parametrize(("left", "worthwhile"), [(4e-4, True), (6e-4, False)])
+def test_a_gain_that_is_small_beside_what_is_left_is_not_worth_a_kernel(
+    left: float, worthwhile: bool
+) -> None:
+    ours = gate()
+    follow(ours, EACH, squares(0.03, 0.3, 0.3, 0.3, 0.3))
+    gain(ours, EACH[:1].repeat(400), torch.full((400,), 1e-4), left)
+    assert bool(ours.open[0]) == worthwhile
 
 
 def test_gains_of_long_ago_are_forgotten() -> None:
     ours = gate()
     follow(ours, EACH, squares(0.03, 0.3, 0.3, 0.3, 0.3))
     some = EACH[:1].repeat(100)
-    ours.follow(some, torch.full((100,), 9e-4), torch.full((100,), 1e-4))
+    gain(ours, some, torch.full((100,), 1e-4))
     assert ours.open[0]
     for _ in range(30):
-        ours.follow(some, torch.full((100,), 9e-4), torch.full((100,), -1e-5))
+        gain(ours, some, torch.full((100,), -1e-5))
     assert not ours.open[0]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sharpfield.blur.kernel import Phase
 from sharpfield.config import BlurName, Config
 from sharpfield.fields.hashgrid import HashGridField
+from sharpfield.render.ensemble import TURN
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
 from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
@@ -36,6 +37,23 @@ def assert_same_training(ours: Trainer, theirs: Trainer) -> None:
     assert a.keys() == b.keys()
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
     assert ours.state() == theirs.state()
+
+
+def assert_resumes(folder: Path, config: Config, step: int) -> None:
+    """A run that is resumed at ``step`` equals an uninterrupted one."""
+    scene = small_scene(folder)
+    whole, part = trained(scene, config, STEPS), trained(scene, config, step)
+    save_checkpoint(folder, part.progress.step, part.tensors(), part.state())
+    resumed = Trainer(scene, config, CPU)
+    checkpoint = load_checkpoint(folder, resumed.expected_shapes())
+    assert checkpoint is not None
+    torch.rand(5)
+    resumed.compile()
+    resumed.restore(checkpoint)
+    assert_same_training(resumed, part)
+    for _ in range(STEPS - step):
+        resumed.step()
+    assert_same_training(resumed, whole)
 
 
 EVEN = torch.ones(VIEWS)
@@ -195,20 +213,7 @@ class TestEveryModel:
     def test_a_resumed_run_equals_an_uninterrupted_one(
         self, tmp_path: Path, model: BlurName
     ) -> None:
-        scene, config = small_scene(tmp_path), small_config(model)
-        whole = trained(scene, config, STEPS)
-        half = trained(scene, config, STEPS // 2)
-        save_checkpoint(tmp_path, half.progress.step, half.tensors(), half.state())
-        resumed = Trainer(scene, config, CPU)
-        checkpoint = load_checkpoint(tmp_path, resumed.expected_shapes())
-        assert checkpoint is not None
-        torch.rand(5)
-        resumed.compile()
-        resumed.restore(checkpoint)
-        assert_same_training(resumed, half)
-        for _ in range(STEPS // 2):
-            resumed.step()
-        assert_same_training(resumed, whole)
+        assert_resumes(tmp_path, small_config(model), STEPS // 2)
 
     def test_compilation_leaves_no_trace(self, tmp_path: Path, model: BlurName) -> None:
         scene, config = small_scene(tmp_path), small_config(model)
@@ -249,6 +254,35 @@ class TestEveryModel:
         one, other = (trainer.model.state_dict()["field.table"] for trainer in (first, second))
         assert not torch.equal(one, other)
         assert not torch.equal(first.generator.get_state(), second.generator.get_state())
+
+
+class TestEnsemble:
+    CONFIG = with_overrides(small_config("dynamic"), ["hashgrid.ensemble=2"])
+
+    @pytest.mark.parametrize("step", [3, TURN, TURN + 2])
+    def test_a_resumed_run_equals_an_uninterrupted_one(self, tmp_path: Path, step: int) -> None:
+        """Before, between and after the turns of its fields."""
+        assert_resumes(tmp_path, self.CONFIG, step)
+
+    def test_everything_learns(self, tmp_path: Path) -> None:
+        scene = small_scene(tmp_path)
+        before = {
+            k: v.clone() for k, v in Trainer(scene, self.CONFIG, CPU).model.state_dict().items()
+        }
+        after = trained(scene, self.CONFIG, STEPS).model.state_dict()
+        learned = [name for name in before if not torch.equal(before[name], after[name])]
+        assert [n for n in before if n.startswith("field.") and n not in learned] == []
+
+    def test_its_tables_learn_at_the_rate_of_a_table(self, tmp_path: Path) -> None:
+        trainer = Trainer(small_scene(tmp_path), self.CONFIG, CPU)
+        tables = [name for name in dict(trainer.model.named_parameters()) if "table" in name]
+        assert tables == ["field.0.table", "field.1.table"]
+        rate, parameters = next(
+            (group["base"], group["params"])
+            for group in trainer.optimiser.param_groups
+            if any(parameter.shape[1:] == (2,) for parameter in group["params"])
+        )
+        assert rate == self.CONFIG.train.table_rate and len(parameters) == 2
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -217,7 +217,7 @@ class DynamicBlur(RigidBlur):
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
         shown = display(lessons.weights[view][:, [0, -1]] @ rays)
         unmoved, blurred = (shown - photo[whole, None]).square().mean(2).unbind(1)
-        self.photo_gate.follow(view, changes(shown)[:, 0], unmoved - blurred)
+        self.photo_gate.follow(view, changes(shown)[:, 0], unmoved, blurred)
 
     @torch.no_grad()
     def _wanted_sizes(

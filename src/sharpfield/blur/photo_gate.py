@@ -13,7 +13,11 @@ REMEMBERED_PIXELS = 4000
 """Pixels of a photo after which what its kernel gained counts a third."""
 
 SIGNIFICANT = 3.0
-"""A gain is one when it exceeds its standard error this many times."""
+"""A gain is one when it exceeds its standard error this many times..."""
+
+WORTHWHILE = 0.2
+"""...and this share of the squared error that is left. A pixel is an area, so that a few rays close
+to each other show a sharp one a little better than one does: by up to a tenth, not worth them."""
 
 
 class PhotoGate(nn.Module):
@@ -22,23 +26,23 @@ class PhotoGate(nn.Module):
     A photo is sharp when its whole kernel changes its pixels by less than ``share`` of what
     kernels change photos in the mean over all, or by less than ``tolerance``, root mean square in
     display colours - unless the kernel demonstrably brings the photo's pixels closer to what they
-    are: a photo that is hardly blurred beside the others still is. This is measured, not learned:
-    a network takes hundreds of steps to say of a whole photo what half a dozen of its pixels tell
-    at once.
+    are, by a sixth of their squared error or more: a photo that is hardly blurred beside the
+    others still is. This is measured, not learned: a network takes hundreds of steps to say of a
+    whole photo what half a dozen of its pixels tell at once.
     """
 
     changes: Float[Tensor, " views"]
     """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
 
-    gains: Float[Tensor, "views 2"]
+    gains: Float[Tensor, "views 3"]
     """Sums over the pixels of each photo, fading: by how much their kernel lowers their squared
-    error, and the square of that."""
+    error, the square of that, and the squared error that is left."""
 
     def __init__(self, views: int, share: float, tolerance: float) -> None:
         super().__init__()
         self.share, self.tolerance = share, tolerance
         self.register_buffer("changes", torch.full((views,), -1.0))
-        self.register_buffer("gains", torch.zeros(views, 2))
+        self.register_buffer("gains", torch.zeros(views, 3))
 
     @property
     def open(self) -> Bool[Tensor, " views"]:
@@ -52,21 +56,24 @@ class PhotoGate(nn.Module):
     @property
     def helped(self) -> Bool[Tensor, " views"]:
         """Photos that their kernels explain better than none would."""
-        gain, squared = self.gains.unbind(1)
-        return gain > SIGNIFICANT * squared.sqrt()
+        gain, squared, left = self.gains.unbind(1)
+        return (gain > SIGNIFICANT * squared.sqrt()) & (gain > WORTHWHILE * left)
 
     def follow(
         self,
         view: Int[Tensor, " pixels"],
         change: Float[Tensor, " pixels"],
-        gain: Float[Tensor, " pixels"],
+        unmoved: Float[Tensor, " pixels"],
+        blurred: Float[Tensor, " pixels"],
     ) -> None:
         """Take in pixels that were rendered with their whole kernels.
 
-        ``change``: the squared change by the kernel. ``gain``: the squared error that it saves.
+        ``change``: the squared change by the kernel. ``unmoved``, ``blurred``: the squared errors
+        without it and with it.
         """
+        gain = unmoved - blurred
         fading = (1.0 - 1.0 / REMEMBERED_PIXELS) ** torch.bincount(view, minlength=len(self.gains))
-        fresh_gains = torch.stack([gain, gain.square()], dim=1)
+        fresh_gains = torch.stack([gain, gain.square(), blurred], dim=1)
         self.gains = (self.gains * fading[:, None]).index_add(0, view, fresh_gains)
         seen, fresh = mean_per_view(change, view, len(self.changes))
         known = self.changes >= 0
