@@ -32,8 +32,8 @@ def train(
         str,
         typer.Option(
             "--preset",
-            help="fast: a minute. default: ten minutes on two cores. best: an hour, for photos that "
-            "are large. paper: DP-NeRF's networks and 200,000 steps, for GPUs.",
+            help="fast: a minute. default: ten minutes on two cores. best: an hour. paper: "
+            "DP-NeRF's networks and 200,000 steps, for GPUs.",
         ),
     ] = "default",
     blur: Annotated[
