@@ -52,10 +52,9 @@ def preset(name: str) -> Config:
     many; with a larger share of them before the kernel opens; with about half as many samples
     along a ray; with rates that stay high; and with fewer motions, all of them open at first,
     because there is no time to tell more apart, or to learn some of them later. ``best`` is
-    ``default`` for an hour: by then a field has long learned what it can from such photos, and two
-    that train in turns show more than one that trains twice as long. ``paper`` is the
-    classic system, for a GPU and a day: the networks, samples, rates and number of steps of
-    DP-NeRF, and poses as they are given.
+    ``default`` for an hour: in half of that a field learns what it can from such photos, so two
+    train in turns. ``paper`` is the classic system, for a GPU and a day: the networks, samples,
+    rates and number of steps of DP-NeRF, and poses as they are given.
     """
     config = Config()
     if name == "default":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tests.train.small_classic import classic_config
+from tests.train.small_runs import CPU, assert_everything_learns, assert_resumes, trained
 from tests.train.small_scene import CAMERA, STEPS, small_config, small_scene
 
 from sharpfield.blur.network_motions import NetworkMotions
@@ -20,11 +20,9 @@ from sharpfield.presets import PRESETS, preset
 from sharpfield.render.hierarchical import HierarchicalRenderer, Span
 from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
-from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
 from sharpfield.train.schedule import adaptive_share_at
 from sharpfield.train.trainer import Trainer
 
-CPU = torch.device("cpu")
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 
 
@@ -36,21 +34,6 @@ def still_scene(root: Path) -> Scene:
     photo = np.stack([across, 1 - across, down], axis=2) * 0.8 + 0.1
     views = [replace(view, photo=photo, pose=scene.views[1].pose) for view in scene.views]
     return replace(scene, views=tuple(views))
-
-
-def trained(scene: Scene, config: Config, steps: int) -> Trainer:
-    trainer = Trainer(scene, config, CPU)
-    for _ in range(steps):
-        trainer.step()
-    return trainer
-
-
-def assert_same_training(ours: Trainer, theirs: Trainer) -> None:
-    """Every tensor and every number, bit for bit."""
-    a, b = ours.tensors(), theirs.tensors()
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-    assert ours.state() == theirs.state()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -71,27 +54,13 @@ class TestEveryModel:
     def test_a_resumed_run_equals_an_uninterrupted_one(
         self, tmp_path: Path, model: BlurName
     ) -> None:
-        scene, config = small_scene(tmp_path), classic_config(model, pixels=24)
-        whole = trained(scene, config, STEPS)
-        half = trained(scene, config, STEPS // 2)
-        save_checkpoint(tmp_path, half.progress.step, half.tensors(), half.state())
-        resumed = Trainer(scene, config, CPU)
-        checkpoint = load_checkpoint(tmp_path, resumed.expected_shapes())
-        assert checkpoint is not None
-        torch.rand(5)
-        resumed.compile()
-        resumed.restore(checkpoint)
-        assert_same_training(resumed, half)
-        for _ in range(STEPS // 2):
-            resumed.step()
-        assert_same_training(resumed, whole)
+        assert_resumes(tmp_path, classic_config(model, pixels=24), STEPS // 2)
 
     def test_everything_learns(self, tmp_path: Path, model: BlurName) -> None:
-        scene, config = small_scene(tmp_path), with_learned_tone(classic_config(model, pixels=24))
-        before = {k: v.clone() for k, v in Trainer(scene, config, CPU).model.named_parameters()}
-        after = dict(trained(scene, config, STEPS).model.named_parameters())
-        assert [name for name in before if torch.equal(before[name], after[name])] == []
-        kinds = {name.split(".")[0] for name in before}
+        config = with_learned_tone(classic_config(model, pixels=24))
+        assert_everything_learns(tmp_path, config)
+        parameters = Trainer(small_scene(tmp_path), config, CPU).model.named_parameters()
+        kinds = {name.split(".")[0] for name, _ in parameters}
         blur = {"none": set(), "sparse": {"blur"}}.get(model, {"blur", "adaptive"})
         assert kinds == {"field", "tone"} | blur
 

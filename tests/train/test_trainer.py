@@ -6,54 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.train.small_runs import (
+    CPU,
+    assert_everything_learns,
+    assert_resumes,
+    assert_same_training,
+    trained,
+)
 from tests.train.small_scene import CAMERA, STEPS, VIEWS, small_config, small_scene
 from torch import Tensor
 
 from sharpfield.blur.kernel import Phase
-from sharpfield.config import BlurName, Config
+from sharpfield.config import BlurName
 from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.render.ensemble import TURN
-from sharpfield.scene.scene import Scene
 from sharpfield.settings import with_overrides
-from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
 from sharpfield.train.pixel_sampler import PixelSampler
 from sharpfield.train.schedule import phase_at, rate_at
 from sharpfield.train.trainer import Trainer
 
-CPU = torch.device("cpu")
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
-
-
-def trained(scene: Scene, config: Config, steps: int) -> Trainer:
-    trainer = Trainer(scene, config, CPU)
-    for _ in range(steps):
-        trainer.step()
-    return trainer
-
-
-def assert_same_training(ours: Trainer, theirs: Trainer) -> None:
-    """Every tensor and every number, bit for bit."""
-    a, b = ours.tensors(), theirs.tensors()
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-    assert ours.state() == theirs.state()
-
-
-def assert_resumes(folder: Path, config: Config, step: int) -> None:
-    """A run that is resumed at ``step`` equals an uninterrupted one."""
-    scene = small_scene(folder)
-    whole, part = trained(scene, config, STEPS), trained(scene, config, step)
-    save_checkpoint(folder, part.progress.step, part.tensors(), part.state())
-    resumed = Trainer(scene, config, CPU)
-    checkpoint = load_checkpoint(folder, resumed.expected_shapes())
-    assert checkpoint is not None
-    torch.rand(5)
-    resumed.compile()
-    resumed.restore(checkpoint)
-    assert_same_training(resumed, part)
-    for _ in range(STEPS - step):
-        resumed.step()
-    assert_same_training(resumed, whole)
 
 
 EVEN = torch.ones(VIEWS)
@@ -243,10 +215,7 @@ class TestEveryModel:
         assert asked
 
     def test_everything_learns(self, tmp_path: Path, model: BlurName) -> None:
-        scene, config = small_scene(tmp_path), small_config(model)
-        before = {k: v.clone() for k, v in Trainer(scene, config, CPU).model.named_parameters()}
-        after = dict(trained(scene, config, STEPS).model.named_parameters())
-        assert [name for name in before if torch.equal(before[name], after[name])] == []
+        assert_everything_learns(tmp_path, small_config(model))
 
     def test_seeds_differ(self, tmp_path: Path, model: BlurName) -> None:
         scene = small_scene(tmp_path)
@@ -265,13 +234,7 @@ class TestEnsemble:
         assert_resumes(tmp_path, self.CONFIG, step)
 
     def test_everything_learns(self, tmp_path: Path) -> None:
-        scene = small_scene(tmp_path)
-        before = {
-            k: v.clone() for k, v in Trainer(scene, self.CONFIG, CPU).model.state_dict().items()
-        }
-        after = trained(scene, self.CONFIG, STEPS).model.state_dict()
-        learned = [name for name in before if not torch.equal(before[name], after[name])]
-        assert [n for n in before if n.startswith("field.") and n not in learned] == []
+        assert_everything_learns(tmp_path, self.CONFIG)
 
     def test_its_tables_learn_at_the_rate_of_a_table(self, tmp_path: Path) -> None:
         trainer = Trainer(small_scene(tmp_path), self.CONFIG, CPU)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sharpfield.geometry.rays import Rays
-from sharpfield.render.renderer import RayColours, Renderer
+from sharpfield.render.renderer import RayColours, Renderer, mean_picture
 
 TURN = 8
 """Steps that a field trains on end: whatever is done at every second or fourth step reaches all."""
@@ -42,10 +42,7 @@ class EnsembleRenderer(Renderer):
         if draws is not None:
             turn = int(self.turn)
             return self._renderer(turn)(field[turn], rays, draws)
-        seen = [self._renderer(n)(one, rays, None) for n, one in enumerate(field)]
-        colour = torch.stack([one.colour for one in seen]).mean(0)
-        depth = torch.stack([one.depth for one in seen]).mean(0)
-        return RayColours(colour, depth, sum(one.samples for one in seen))
+        return mean_picture([self._renderer(n)(one, rays, None) for n, one in enumerate(field)])
 
     def lengths(self, rays: Rays, t: Float[Tensor, " rays"]) -> Float[Tensor, " rays"]:
         return self._renderer(0).lengths(rays, t)

@@ -16,7 +16,7 @@ from sharpfield.ops.composite import composite
 from sharpfield.ops.march import Limits, march, sample_points
 from sharpfield.ops.ray_maps import cube_rays
 from sharpfield.render.occupancy import OccupancyGrid
-from sharpfield.render.renderer import RayColours, Renderer
+from sharpfield.render.renderer import RayColours, Renderer, mean_picture
 
 EXPLORING = Limits(thin=0.03, opaque=12.0)
 SETTLED = Limits(thin=0.055, opaque=4.5)
@@ -84,13 +84,12 @@ class MarchingRenderer(Renderer):
         """
         if draws is not None:
             return self._render(field, rays, draws[:, 0])
-        passes = [
-            self._render(field, rays, rays.origins.new_full((len(rays),), place))
-            for place in PICTURE_PLACES
-        ]
-        colour = torch.stack([one.colour for one in passes]).mean(0)
-        depth = torch.stack([one.depth for one in passes]).mean(0)
-        return RayColours(colour, depth, sum(one.samples for one in passes))
+        return mean_picture(
+            [
+                self._render(field, rays, rays.origins.new_full((len(rays),), place))
+                for place in PICTURE_PLACES
+            ]
+        )
 
     def _render(self, field: Field, rays: Rays, offsets: Float[Tensor, " rays"]) -> RayColours:
         inside = cube_rays(rays, self.cube)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,13 @@ class RayColours:
     samples: int
     coarse: Float[Tensor, "rays 3"] | None = None
     met: RayFeatures | None = None
+
+
+def mean_picture(seen: Sequence[RayColours]) -> RayColours:
+    """The mean of several renderings of the same rays, and the samples that they took together."""
+    colour = torch.stack([one.colour for one in seen]).mean(0)
+    depth = torch.stack([one.depth for one in seen]).mean(0)
+    return RayColours(colour, depth, sum(one.samples for one in seen))
 
 
 class Renderer(nn.Module, ABC):
