@@ -7,4 +7,8 @@ import os
 # spin for some microseconds, then sleep. Must be set before torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
+# Tables of features are read in any order: in huge pages, where the system has them, that is
+# faster. Must be set before torch allocates anything.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 __version__ = "0.1.0"

@@ -233,8 +233,8 @@ BLURBALL_FULL = Suite(
         _time(1200),
         Budget(
             "long",
-            ("train.time_budget=2700", "hashgrid.ensemble=2"),
-            "45 minutes of training, two fields in turns",
+            ("train.time_budget=1800", "hashgrid.ensemble=2"),
+            "30 minutes of training, two fields in turns",
         ),
     ),
 )

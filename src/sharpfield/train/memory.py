@@ -1,7 +1,9 @@
-"""Peak memory of this process."""
+"""Memory of this process: its peak, and that what is freed stays ours."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import resource
 import sys
 from pathlib import Path
@@ -11,6 +13,21 @@ import torch
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """What resets the peak of the resident memory there (proc(5))."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Parameters of mallopt(3), as glibc numbers them."""
+
+
+def keep_freed_memory() -> None:
+    """For the rest of this process, memory that is freed is used again, not given back.
+
+    Each step frees gradients as large as the table of features, and the next one would have the
+    system clear as many new pages. Only glibc can be told; elsewhere nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def forget_peak_memory(device: torch.device) -> None:

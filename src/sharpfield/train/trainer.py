@@ -20,6 +20,7 @@ from sharpfield.scene.scene import Scene
 from sharpfield.train.averaging import ParameterMean
 from sharpfield.train.checkpoints import Checkpoint
 from sharpfield.train.distributed import ALONE, Group
+from sharpfield.train.memory import keep_freed_memory
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
 from sharpfield.train.pixel_sampler import Batch, PixelSampler
 from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at
@@ -60,6 +61,8 @@ class Trainer:
         self, scene: Scene, config: Config, device: torch.device, group: Group = ALONE
     ) -> None:
         self.device, self.group = device, group
+        if device.type == "cpu":
+            keep_freed_memory()
         torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
