@@ -26,6 +26,7 @@ types: $(STAMP)
 	.venv/bin/mypy
 
 bench: $(STAMP) ## every number of benchmarks/RESULTS.md and MEMORY.md
+	.venv/bin/pip install -q -c constraints.txt -e '.[photoreal]'
 	for suite in blur savings ablations adaptive poses toy toy-severe blurball blurball-full; do .venv/bin/sharpfield bench $$suite || exit; done
 	.venv/bin/python benchmarks/memory.py
 

@@ -79,7 +79,7 @@ class RenderConfig:
     """Sample places per ray; empty ones are skipped. 0: 64 to 256, as ``steps_per_pixel`` says."""
     steps_per_pixel: Positive = 0.64
     """Sample places per ray and pixel of the photo's width: what lies within one step looks the
-    same to a ray, but not to the next view. Time grows with it."""
+    same to a ray, but not to the next view. The more there are, the fewer rays in a step."""
     grid: CountOrZero = 0
     """Cells of the occupancy grid across; half as many in depth. 0: 96 to 256, like ``steps``."""
     picture_rays: Count = 16384
@@ -114,8 +114,8 @@ class BlurConfig:
     """none: plain NeRF. sparse: Deblur-NeRF's points in the image plane. rigid: DP-NeRF's rigid
     kernel. dynamic: rigid, sized per pixel by a CNN."""
     motions: Count = 8
-    """Rigid motions besides the origin ray; with sparse, points besides the first. Time of rigid
-    and of sparse is proportional to it."""
+    """Rigid motions besides the origin ray; with sparse, points besides the first. With
+    rigid and sparse, steps of ``train.samples`` show the fewer pixels the more there are."""
     motions_from: MotionsName = "path+lens"
     """path: along a smooth camera path. network: each on its own, as in DP-NeRF. lens: points of
     an aperture, for defocus. path+lens: along a path, each through a point of the aperture."""

@@ -196,12 +196,18 @@ def check_combination(config: Config) -> None:
             f"settings train.warmup {train.warmup:g}, settle {train.settle:g}, harden "
             f"{train.harden:g}: these stages follow each other; give shares that do not fall"
         )
-    if config.blur.motions == 1 and config.blur.model in ("rigid", "dynamic"):
+    centred = config.blur.motions_from != "network" or config.fidelity == "correct"
+    if config.blur.motions == 1 and centred and config.blur.model in ("rigid", "dynamic"):
         raise InputError(
             "setting blur.motions: 1 motion is its own mean and moves nothing; give at least 2"
         )
     if config.scene.spherify and config.scene.ndc:
         raise InputError("setting scene.spherify: true asks for scene.ndc false and --field mlp")
+    if config.hashgrid.ensemble > 1 and config.field_name != "hashgrid":
+        raise InputError(
+            f"setting hashgrid.ensemble: {config.hashgrid.ensemble} fields train in turns with "
+            "--field hashgrid only; use --set hashgrid.ensemble=1"
+        )
     if config.field_name == "hashgrid":
         excluded = {
             "scene.ndc": not config.scene.ndc,

@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from sharpfield.bench.bench import Results, cores_of_each, run_missing
+from sharpfield.bench.bench import Results, cores_of_each, run_missing, spread_by_ray
 from sharpfield.bench.code_digest import code_digest
 from sharpfield.bench.pictures import PictureFolder, write_sheet
-from sharpfield.bench.rows import Row
+from sharpfield.bench.rows import NEEDED, Row
 from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
 from sharpfield.bench.turns import train_in_turns
@@ -147,6 +152,13 @@ def test_rows_take_turns_and_come_out_as_if_they_were_alone(place: Place) -> Non
         alone = run_row(SUITE, key, place).numbers
         assert alone["mean"] == together[key].numbers["mean"]
         assert alone["rays"] == together[key].numbers["rays"]
+        assert together[key].numbers["code"] == code_digest()
+
+
+def test_rows_name_the_code_that_they_were_started_with(place: Place) -> None:
+    (key,) = SUITE.select(["one"], ["none"], ["steps"], [0])
+    started = replace(place, code="0123abcd")
+    assert dict(in_turns(SUITE, [key], started))[key].numbers["code"] == "0123abcd"
 
 
 def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> None:
@@ -162,6 +174,40 @@ def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> No
     outcomes = dict(train_in_turns(SUITE, keys, place, kill, 0.0))
     assert [outcomes[key].failure for key in keys] == ["its process died", None]
     assert not outcomes[keys[0]].lasting
+
+
+INTERRUPTED = """
+import sys, torch
+from pathlib import Path
+from sharpfield.bench.runner import Place
+from sharpfield.bench.turns import train_in_turns
+from tests.bench.test_bench import SUITE
+folder = Path(sys.argv[1])
+keys = SUITE.select(["one"], ["dynamic", "none"], ["rays"], [0])
+place = Place(folder, folder, torch.device("cpu"))
+try:
+    tell = lambda key, share: print(share, flush=True)
+    for _ in train_in_turns(SUITE, keys, place, tell, 0.0):
+        raise SystemExit("a row was done before the signal came")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_ends_the_processes_of_all_rows_without_a_word(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=root, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(2):  # one turn of either row
+            assert process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        complaints = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, complaints
+    assert "Traceback" not in complaints
 
 
 def test_only_training_that_diverged_is_not_tried_again(place: Place) -> None:
@@ -236,6 +282,48 @@ def test_machines_of_a_cluster_must_be_alike() -> None:
         cores_of_each([{"CPU": 0.0}])
 
 
+class RayError(Exception):
+    """As Ray's own."""
+
+
+class OneMachine(ModuleType):
+    """What is used of Ray, on a cluster of one machine that loses the rows of ``lost``."""
+
+    exceptions = SimpleNamespace(RayError=RayError)
+
+    def __init__(self, lost: str) -> None:
+        super().__init__("ray")
+        self.lost = lost
+
+    def init(self, **options: object) -> None: ...
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {}}]
+
+    def remote(self, **options: object) -> Callable[[Callable[..., Outcome]], SimpleNamespace]:
+        assert options["num_cpus"] == 2.0
+        return lambda function: SimpleNamespace(remote=partial(partial, function))
+
+    def wait(self, tasks: list[object], num_returns: int) -> tuple[list[object], list[object]]:
+        return tasks[:num_returns], tasks[num_returns:]
+
+    def get(self, task: partial[Outcome]) -> Outcome:
+        if task.args[1].contender == self.lost:
+            raise RayError("a long story\nthe node died")
+        return task()
+
+
+def test_rows_spread_by_ray_come_back_or_say_why_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", OneMachine(lost="wild"))
+    keys = SUITE.select(["one"], ["none", "wild"], ["steps"], [0])
+    outcomes = {key.contender: outcome for key, outcome in spread_by_ray(SUITE, keys, place)}
+    assert outcomes["none"].numbers["step"] == 10
+    assert outcomes["wild"].failure == "the machine failed: the node died"
+    assert not outcomes["wild"].lasting
+
+
 def test_a_map_of_one_size_counts_as_no_correlation(results: Results, place: Place) -> None:
     def execute(
         suite: Suite, keys: Sequence[RowKey], place: Place
@@ -269,6 +357,38 @@ def test_a_row_of_other_settings_is_not_this_row(results: Results, place: Place)
     content["recipe"]["settings"][0] = "train.time_budget=1"
     path.write_text(json.dumps(content))
     assert results.missing(SUITE, [key]) == [key]
+
+
+@pytest.mark.parametrize("missing", sorted(NEEDED))
+def test_a_row_that_lacks_a_number_is_damaged(results: Results, missing: str) -> None:
+    key, other = SUITE.select()[:2]
+    for each in (key, other):
+        results.keep(SUITE, each, Outcome(numbers(30.0), {}))
+    path = results.folder / "rows" / key.path
+    content = json.loads(path.read_text())
+    del content[missing]
+    path.write_text(json.dumps(content))
+    results.write_tables(SUITE)
+    assert f"{path.name} is damaged; remove it" in table(results)
+
+
+def test_a_suite_of_one_scene_has_a_line_for_a_model_that_failed(results: Results) -> None:
+    suite = replace(SUITE, scenes=SUITE.scenes[:1])
+    results = Results(results.folder, results.tiles, (suite,))
+    for key in suite.select(contenders=["dynamic", "wild"], budgets=["steps"], seeds=[0]):
+        failure = "training diverged" if key.contender == "wild" else None
+        results.keep(suite, key, Outcome(numbers(30.0), {}, failure, lasting=True))
+    results.write_tables(suite)
+    assert "| wild | 0 | - (1 failed) | - |" in table(results)
+    assert "| dynamic | 1 | 30.00 | 0.500 |" in table(results)
+
+
+def test_a_damaged_picture_is_left_out(results: Results) -> None:
+    key = SUITE.select()[0]
+    path = results.tiles / key.path.with_suffix("") / "render.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no picture")
+    assert PictureFolder(results.tiles).read(key, "render") is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "3"])

@@ -11,9 +11,10 @@ from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.kernel import BlurModel, Kernel, Phase, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.mask import MaskNetwork
-from sharpfield.blur.motions import Motions, RigidMotions, displacements
+from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions, displacements
 from sharpfield.blur.network_motions import NetworkMotions
 from sharpfield.blur.none import NoBlur
+from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
 from sharpfield.blur.sparse import SparseBlur
 from sharpfield.blur.tone import gamma_curve
@@ -119,17 +120,25 @@ def without_origin(seed: int = 0, **changes: float) -> RigidBlur:
     return RigidBlur(given_poses(), motions, CAMERA, DEPTH, origin=False)
 
 
+def trajectory(seed: int = 0) -> RigidBlur:
+    return without_origin(seed, freedom=0.0, even_weights=True)
+
+
 def dynamic(seed: int = 0, **changes: float | str) -> DynamicBlur:
     motions = path_motions(seed, **changes)
     return DynamicBlur(given_poses(), motions, config(**changes), CAMERA, DEPTH, photos())
 
 
-def shaken_lens(seed: int = 0, **changes: float) -> ShakenLens:
+def shaken_lens(seed: int = 0, **changes: float | str) -> ShakenLens:
     torch.manual_seed(seed)
     return ShakenLens(VIEWS, config(**changes), CAMERA, DEPTH)
 
 
-def dynamic_lens(seed: int = 0, **changes: float) -> DynamicBlur:
+def rigid_lens(seed: int = 0, **changes: float) -> RigidBlur:
+    return RigidBlur(given_poses(), shaken_lens(seed, **changes), CAMERA, DEPTH)
+
+
+def dynamic_lens(seed: int = 0, **changes: float | str) -> DynamicBlur:
     motions = shaken_lens(seed, **changes)
     return DynamicBlur(given_poses(), motions, config(**changes), CAMERA, DEPTH, photos())
 
@@ -138,6 +147,12 @@ def dynamic_network(seed: int = 0, **changes: float) -> DynamicBlur:
     blur = config(order="size", **changes)
     motions = network_motions(blur, seed=seed)
     return DynamicBlur(given_poses(), motions, blur, CAMERA, DEPTH, photos())
+
+
+def correct_poses(model: RigidBlur) -> None:
+    """Let the given poses be corrected, as they are where nothing else is asked for."""
+    unit = model.motions.unit / PIXELS_PER_UNIT
+    model.correction = PoseCorrection(model.poses, unit, 2.0)
 
 
 def stir(model: nn.Module) -> None:

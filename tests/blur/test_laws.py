@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.blur.models import (
+    CAMERA,
     FIRST,
     HARD,
     HARD_LEARNING,
@@ -12,6 +13,7 @@ from tests.blur.models import (
     RAYS,
     SOFT,
     WARM,
+    correct_poses,
     dynamic,
     dynamic_lens,
     dynamic_network,
@@ -22,13 +24,16 @@ from tests.blur.models import (
     random_colours,
     random_pixels,
     rigid,
+    rigid_lens,
     rigid_network,
     sparse,
     stir,
+    trajectory,
     without_origin,
 )
 
 from sharpfield.blur.kernel import Kernel, Phase, Pixels
+from sharpfield.blur.none import NoBlur
 
 RIGID_MODELS = [none, rigid, rigid_network, lens, dynamic, dynamic_lens, dynamic_network]
 """The same motions for all pixels of a view."""
@@ -43,7 +48,7 @@ def assert_same_kernel(ours: Kernel, theirs: Kernel) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize("build", [*MODELS, trajectory])
 class TestEveryModel:
     def make(self, build, phase: Phase) -> tuple[Pixels, Kernel]:
         model = build()
@@ -63,12 +68,17 @@ class TestEveryModel:
         sums = torch.zeros(len(pixels)).index_add(0, kernel.pixel, kernel.weights)
         torch.testing.assert_close(sums, torch.ones(len(pixels)))
 
-    def test_rays_are_packed_pixel_after_pixel_and_the_origin_is_open(
-        self, build, phase: Phase
-    ) -> None:
+    def test_rays_are_packed_pixel_after_pixel(self, build, phase: Phase) -> None:
         pixels, kernel = self.make(build, phase)
         assert (kernel.pixel.diff() >= 0).all()
+        assert torch.equal(kernel.pixel.unique(), torch.arange(len(pixels)))
+
+    def test_the_origin_is_open(self, build, phase: Phase) -> None:
+        pixels, kernel = self.make(build, phase)
         origin = kernel.motion == 0
+        if build is trajectory and phase.kernel_open:  # its cameras are all on the path
+            assert not origin.any()
+            return
         assert torch.equal(kernel.pixel[origin], torch.arange(len(pixels)))
         assert (kernel.weights[origin] > 0).all()
 
@@ -131,29 +141,50 @@ def test_without_the_origin_the_motions_share_its_weight() -> None:
     assert (model.base_weights()[:, 0] == 0).all()
 
 
+with_and_without_corrections = pytest.mark.parametrize("corrected", [False, True])
+
+
+@with_and_without_corrections
 @pytest.mark.parametrize("phase", [FIRST, SOFT, HARD])
 @pytest.mark.parametrize("order", ["spread", "size"])
-def test_all_gates_open_is_rigid(order: str, phase: Phase) -> None:
-    ours, theirs = dynamic(first_size=RAYS, order=order), rigid(seed=1)
+@pytest.mark.parametrize(
+    ("build", "build_rigid"), [(dynamic, rigid), (dynamic_lens, rigid_lens)], ids=["path", "lens"]
+)
+def test_all_gates_open_is_rigid(
+    build, build_rigid, order: str, phase: Phase, corrected: bool
+) -> None:
+    ours, theirs = build(first_size=RAYS, order=order), build_rigid(seed=1)
+    if corrected:
+        correct_poses(ours)
+        correct_poses(theirs)
     stir(ours)
     theirs.motions.load_state_dict(ours.motions.state_dict())
+    if corrected:
+        theirs.correction.load_state_dict(ours.correction.state_dict())
     ours.sizes.fill_(RAYS + 100.0)
     pixels = random_pixels()
     assert_same_kernel(kernel_of(ours, pixels, phase), kernel_of(theirs, pixels, phase))
 
 
+@with_and_without_corrections
 @pytest.mark.parametrize("size", [1.0, 0.0, -100.0])
 @pytest.mark.parametrize("order", ["spread", "size"])
-def test_only_the_origin_open_is_none(order: str, size: float) -> None:
-    ours, theirs = dynamic(order=order), none()
+@pytest.mark.parametrize("build", [dynamic, dynamic_lens])
+def test_only_the_origin_open_is_none(build, order: str, size: float, corrected: bool) -> None:
+    """At the poses that the photos have been found to have."""
+    ours = build(order=order)
+    if corrected:
+        correct_poses(ours)
     stir(ours)
+    theirs = NoBlur(ours.centres().detach(), CAMERA.height, CAMERA.width)
+    assert torch.allclose(theirs.poses, ours.poses) != corrected
     ours.sizes.fill_(size)
     pixels = random_pixels()
     assert_same_kernel(kernel_of(ours, pixels, HARD), kernel_of(theirs, pixels, HARD))
 
 
 @pytest.mark.parametrize("phase", [FIRST, SOFT, HARD])
-@pytest.mark.parametrize("build", RIGID_MODELS)
+@pytest.mark.parametrize("build", [*RIGID_MODELS, trajectory])
 def test_a_pixel_does_not_depend_on_the_rest_of_the_batch(build, phase: Phase) -> None:
     model = build()
     stir(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -36,6 +37,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["train", str(scene), "--output", str(folder / "run"), "--steps", "60"]
     assert run([*command, "--device", "cpu", *overrides]) == 0
     return folder / "run"
+
+
+def test_the_demo_compares_two_models_of_the_same_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = partial(ToySettings, width=48, height=32, views=6, hold=3, exposures=33)
+    monkeypatch.setattr("sharpfield.cli.demo.ToySettings", small)
+    words = ["demo", "--output", str(tmp_path), "--seconds", "1", "--seed", "3"]
+    assert run([*words, "--device", "cpu"]) == 0
+    configs = [
+        yaml.safe_load((tmp_path / name / "config.yaml").read_text())["config"]
+        for name in ("none", "dynamic")
+    ]
+    assert [config["blur"].pop("model") for config in configs] == ["none", "dynamic"]
+    assert configs[0] == configs[1] and configs[0]["train"]["seed"] == 3
+    shown = capsys.readouterr().out
+    assert all(f"│ {name}" in shown for name in ("none", "dynamic"))
+    report = tmp_path / "dynamic" / "report.html"
+    assert str(report) in shown.replace("\n", "")
+    assert ">none<" in report.read_text()
 
 
 def test_shrunken_photos_are_compared_with_a_truth_of_their_size(

@@ -100,6 +100,31 @@ def test_a_truncated_photo(scene: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert photo.name in complaint(capsys)
 
 
+def test_a_disk_that_fills_up_in_training(
+    scene: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The checkpoints before stay, and the same command goes on once there is space."""
+    output, options = tmp_path / "run", ("--set", "train.checkpoint_every=1e-6")
+    write = Path.write_bytes
+
+    def write_unless_full(self: Path, data: bytes) -> int:
+        if "step_00000003" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", write_unless_full)
+        assert train(scene, output, *options, steps=5) == 2
+    assert "no space left on the disk" in complaint(capsys)
+    kept = sorted(path.name for path in (output / "checkpoints").iterdir())
+    assert kept == ["step_00000001.safetensors", "step_00000002.safetensors"]
+    assert train(scene, output, *options, steps=5) == 0
+    assert (output / "checkpoints" / "step_00000005.safetensors").is_file()
+
+
 def test_a_run_of_another_configuration(
     scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,7 +222,22 @@ def test_a_benchmark_without_its_scene(
     assert "no such scene" in (tmp_path / "benchmarks" / "RESULTS.md").read_text()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nX")])
+NO_ROOM = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate\nX")
+
+
+def test_scenes_alone_train_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "blurball", "--only-scenes", "--data", str(tmp_path)]
+    assert run(words) == 2
+    assert f"{tmp_path / 'blurball'}: no such scene" in complaint(capsys).replace("\n", "")
+    (tmp_path / "blurball").mkdir()
+    assert run(words) == 0
+    assert "blurball: real camera shake" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["blurball"]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), NO_ROOM, torch.OutOfMemoryError("CUDA out of memory.\nX")]
+)
 def test_memory_that_runs_out_is_one_line_with_what_to_do(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,3 +247,11 @@ def test_memory_that_runs_out_is_one_line_with_what_to_do(
     assert exit_code("sharpfield", action) == 2
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1 and "--set train.rays_at_once=" in shown
+
+
+def test_other_errors_are_not_taken_for_memory() -> None:
+    def action() -> int:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        exit_code("sharpfield", action)

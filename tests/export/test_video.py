@@ -59,6 +59,16 @@ def test_a_failed_video_leaves_nothing(make_run: RunMaker) -> None:
     assert list((run.folder / "renders").iterdir()) == []
 
 
+def test_a_pose_that_looks_back_is_refused(make_run: RunMaker) -> None:
+    """Its rays would show, upside down, what lies before the cameras."""
+    run = make_run()
+    poses = camera_path(run.scene, "views").copy()
+    poses[2, :, :3] = np.diag([-1.0, 1.0, -1.0])
+    with pytest.raises(InputError, match=r"^v\.mp4: pose 2 looks aside or back"):
+        render_path(run, poses, run.folder / "renders" / "v.mp4")
+    assert not (run.folder / "renders").exists()
+
+
 def ramps(count: int, width: int, height: int) -> Iterator[np.ndarray]:
     """Grey ramps that get brighter from frame to frame."""
     for number in range(count):
@@ -77,6 +87,21 @@ def test_a_written_video_shows_its_frames_in_order(tmp_path: Path, size: tuple[i
     for seen, given in zip(shown, ramps(5, width, height), strict=True):
         assert np.abs(seen[:height, :width].astype(float) - given).mean() < 4
     assert imageio_ffmpeg.count_frames_and_secs(str(target))[1] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "cat > /dev/null; exit 1"])
+def test_an_encoder_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """At once, or at the end, as where the disk is full."""
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text(f"#!/bin/sh\n{script}\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    target = tmp_path / "videos" / "video.mp4"
+    with pytest.raises(InputError, match=r"videos: ffmpeg could not write a video; free"):
+        write_video(target, ramps(5, 40, 32), (40, 32))
+    assert list(target.parent.iterdir()) == []
 
 
 def test_quality_costs_bytes(tmp_path: Path) -> None:

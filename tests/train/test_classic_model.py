@@ -164,6 +164,17 @@ class TestCombinations:
         assert "scene.spherify" in message and "scene.ndc" in message
         check_combination(with_overrides(config, ["scene.ndc=false", "field_name=mlp"]))
 
+    def test_only_hash_grids_train_in_turns(self) -> None:
+        config = with_overrides(preset("best"), ["field_name=mlp"])
+        assert "hashgrid.ensemble=1" in one_line(config)
+        check_combination(with_overrides(config, ["hashgrid.ensemble=1"]))
+
+    def test_a_single_motion_moves_only_where_nothing_centres_it(self) -> None:
+        original = ["field_name=mlp", "blur.motions_from=network", "fidelity=original"]
+        config = with_overrides(small_config("rigid"), ["blur.motions=1", *original])
+        check_combination(config)
+        assert "blur.motions" in one_line(with_overrides(config, ["fidelity=correct"]))
+
     def test_a_model_is_not_built_of_them(self, tmp_path: Path) -> None:
         config = with_overrides(small_config("rigid"), [EXCLUDED[0][0]])
         with pytest.raises(InputError, match=r"scene\.ndc"):

@@ -225,13 +225,14 @@ def test_starting_anew_removes_the_checkpoints_there_were(tmp_path: Path, scene:
         seen.append(list((run / "checkpoints").iterdir()))
 
     train(Job(run, scene, CONFIG, torch.device("cpu"), anew=True), look, lambda warning: None)
-    assert seen[0] == []
+    assert [path.name for path in seen[0]] == ["step_00000000.safetensors"]
 
 
 def test_a_full_disk_under_the_log_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"metrics.jsonl: no space left on the disk"):
-        MetricsLog(tmp_path, 0).write({"step": 1, "loss": 0.5})
+    full = pytest.raises(InputError, match=r"metrics.jsonl: no space left on the disk")
+    with full, MetricsLog(tmp_path, 0) as log:
+        log.write({"step": 1, "loss": 0.5})
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path, scene: Scene) -> None:

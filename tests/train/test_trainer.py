@@ -19,6 +19,7 @@ from torch import Tensor
 from sharpfield.blur.kernel import Phase
 from sharpfield.config import BlurName
 from sharpfield.fields.hashgrid import HashGridField
+from sharpfield.presets import BLURS
 from sharpfield.render.ensemble import TURN
 from sharpfield.settings import with_overrides
 from sharpfield.train.pixel_sampler import PixelSampler
@@ -223,6 +224,15 @@ class TestEveryModel:
         one, other = (trainer.model.state_dict()["field.table"] for trainer in (first, second))
         assert not torch.equal(one, other)
         assert not torch.equal(first.generator.get_state(), second.generator.get_state())
+
+
+@pytest.mark.parametrize("blur", sorted(BLURS))
+def test_every_named_blur_model_trains_and_resumes(tmp_path: Path, blur: str) -> None:
+    config = with_overrides(small_config("dynamic"), BLURS[blur])
+    assert_resumes(tmp_path, config, STEPS // 2)
+    trainer = trained(small_scene(tmp_path), config, STEPS)
+    kernels = trainer.model.blur.motion_poses()
+    assert torch.isfinite(kernels).all() and trainer.progress.display_error < 0.1
 
 
 class TestEnsemble:

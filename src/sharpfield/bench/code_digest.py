@@ -9,8 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 ROOMS = (
-    *("blur", "config", "evaluate", "fields", "geometry", "model", "ops", "presets", "render"),
-    *("run", "scene", "settings", "train"),
+    *("__init__", "blur", "config", "evaluate", "fields", "geometry", "model", "ops", "presets"),
+    *("render", "run", "scene", "settings", "sizes", "train"),
 )
 """The parts of the package that a row's numbers depend on."""
 

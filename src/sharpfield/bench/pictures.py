@@ -15,7 +15,6 @@ from PIL import Image
 
 from sharpfield.bench.rows import Row
 from sharpfield.bench.suite import RowKey
-from sharpfield.errors import InputError
 from sharpfield.evaluate.images import write_image
 from sharpfield.files import write_bytes
 
@@ -50,15 +49,12 @@ class PictureFolder:
             write_image(self._path(key, name), picture)
 
     def read(self, key: RowKey, name: str) -> _Picture | None:
-        """A picture of a row, None where it has none."""
-        path = self._path(key, name)
+        """A picture of a row, None where it has none, or none that can be read."""
         try:
-            with Image.open(path) as image:
+            with Image.open(self._path(key, name)) as image:
                 return np.asarray(image.convert("RGB"))
-        except FileNotFoundError:
-            return None
         except OSError:
-            raise InputError(f"{path}: damaged; remove it") from None
+            return None
 
     def _path(self, key: RowKey, name: str) -> Path:
         return self.root / key.path.with_suffix("") / f"{name}.png"

@@ -13,6 +13,12 @@ from sharpfield.files import write_json
 
 Numbers = Mapping[str, Any]
 
+NEEDED = frozenset(
+    {"mean", "machine", "rays_per_pixel", "training_seconds", "samples_per_second"}
+    | {"peak_memory_bytes"}
+)
+"""What tables ask of every row that did not fail."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,6 +49,8 @@ class RowFolder:
         try:
             content = json.loads(path.read_text("utf-8"))
             recipe, failure = content.pop("recipe"), content.pop("failure")
+            if failure is None and NEEDED - content.keys():
+                raise ValueError("some numbers are missing")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, AttributeError, TypeError):

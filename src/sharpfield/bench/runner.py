@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,16 @@ SIZE_SHOWN = 13.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where benchmarks work: made scenes, runs, real scenes, and the device that trains."""
+    """Where benchmarks work: made scenes, runs, real scenes, and the device that trains.
+
+    ``code`` is what trains: that of the start, which all rows are made with even where files are
+    edited meanwhile.
+    """
 
     work: Path
     data: Path
     device: torch.device
+    code: str = field(default_factory=code_digest)
 
     def prepare(self, scene: BenchScene, progress: OnProgress = ignore) -> Path:
         """The scene's folder; errors as ``BenchScene.prepare``."""
@@ -86,7 +91,7 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
     shutil.rmtree(folder, ignore_errors=True)
     numbers = {
         **evaluation.to_dict(),
-        "code": code_digest(),
+        "code": place.code,
         "samples_per_second": progress.samples / max(progress.seconds, 1e-9),
         "rays": progress.rays,
         "final_rays_per_pixel": progress.kernel_size,

@@ -62,7 +62,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long everybody may train: ``settings`` of the group ``train``."""
+    """How long everybody may train: ``settings`` that say so, and what goes with that length."""
 
     name: str
     settings: tuple[str, ...]

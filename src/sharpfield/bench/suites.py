@@ -28,6 +28,9 @@ def _time(seconds: int) -> Budget:
     return Budget("time", (f"train.time_budget={seconds}",), f"{seconds} seconds of training")
 
 
+DPNERF = ("blur.motions_from=network", "blur.refine=0")
+"""What makes a rigid kernel that of DP-NeRF: its network of motions, and poses as given."""
+
 SECONDS = 30
 """Training time of a row of the large tables, meant to be done in three hours on two cores."""
 
@@ -48,6 +51,7 @@ BLUR = Suite(
         _motions("rigid", 4, seeds=3),
         _contender("none", "none", seeds=3),
         _motions("rigid", 6),
+        _contender("dpnerf-4", "rigid", "blur.motions=4", *DPNERF),
         _contender("sparse-5", "sparse"),
         _contender("trajectory-8-linear", "trajectory", "blur.motions=8", "blur.path_points=2"),
         _contender("trajectory-8-cubic", "trajectory", "blur.motions=8"),
@@ -149,6 +153,8 @@ ADAPTIVE = Suite(
     (
         _motions("dynamic", 4, "adaptive.enabled=false"),
         _motions("dynamic", 4, "adaptive.enabled=true", name="dynamic-4-adaptive"),
+        _motions("rigid", 4, "adaptive.enabled=false"),
+        _motions("rigid", 4, "adaptive.enabled=true", name="rigid-4-adaptive"),
     ),
     (Budget("steps", ("train.steps=4000",), "4000 steps, whatever time they take"),),
 )

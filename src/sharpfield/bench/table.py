@@ -70,10 +70,11 @@ def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[st
     parts = [f"### {budget.description}\n", note]
     if len(suite.scenes) > 1:
         parts += [_scene_table(suite, rows), _verdict(suite, good)]
+    failed = [row for row in rows if row.failure is not None]
     compared = _comparable(good)
     if compared:
-        parts.append(_column_table(suite, compared))
-    failures = [f"- {row.key}: {row.failure}" for row in rows if row.failure is not None]
+        parts.append(_column_table(suite, compared, failed))
+    failures = [f"- {row.key}: {row.failure}" for row in failed]
     return [*parts, "\n".join([*failures, ""])] if failures else parts
 
 
@@ -149,18 +150,24 @@ def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
     return f"{text}.\n"
 
 
-def _column_table(suite: Suite, rows: Sequence[Row]) -> str:
-    """Every number: a line per blur model, means over scenes and seeds."""
+def _column_table(suite: Suite, rows: Sequence[Row], failed: Sequence[Row]) -> str:
+    """Every number: a line per blur model, means over scenes and seeds.
+
+    Of a suite of one scene this is the only table, which tells how many rows ``failed``, too.
+    """
     used = [
         name for name, value in COLUMNS.items() if any(value(r.numbers) is not None for r in rows)
     ]
     lines = _heading(["blur model", "rows", *used])
     for contender in suite.contenders:
-        own = [row for row in rows if row.key.contender == contender.name]
-        if own:
+        own, lost = (
+            [row for row in some if row.key.contender == contender.name] for some in (rows, failed)
+        )
+        alone = len(suite.scenes) == 1
+        if own or (lost and alone):
             cells = [_cell(name, [COLUMNS[name](row.numbers) for row in own]) for name in used]
-            if len(suite.scenes) == 1:
-                cells[0] = _psnr_cell(own)
+            if alone:
+                cells[0] = _psnr_cell([*own, *lost])
             lines.append(_line([contender.name, str(len(own)), *cells]))
     return "\n".join(lines) + "\n"
 

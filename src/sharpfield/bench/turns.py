@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -12,6 +13,7 @@ from typing import Any
 
 from sharpfield.bench.runner import Outcome, Place, run_row
 from sharpfield.bench.suite import RowKey, Suite
+from sharpfield.train.loop import Observer
 from sharpfield.train.step import StepResult
 from sharpfield.train.trainer import Trainer
 
@@ -74,8 +76,17 @@ def _start(
 
 
 def _train(suite: Suite, key: RowKey, place: Place, seconds: float, connection: Connection) -> None:
-    """What a row's process does: train for a turn, wait for the next, and send the outcome."""
-    connection.recv()
+    """What a row's process does: train for a turn, wait for the next, and send the outcome.
+
+    Ctrl-C reaches it as well as the process that it works for, which says so and goes.
+    """
+    with suppress(KeyboardInterrupt):
+        connection.recv()
+        connection.send(run_row(suite, key, place, _by_turns(seconds, connection)))
+
+
+def _by_turns(seconds: float, connection: Connection) -> Observer:
+    """Lets training go on for ``seconds`` at a time, then waits for its next turn."""
     started = time.perf_counter()
 
     def observe(trainer: Trainer, result: StepResult) -> None:
@@ -85,4 +96,4 @@ def _train(suite: Suite, key: RowKey, place: Place, seconds: float, connection: 
             connection.recv()
             started = time.perf_counter()
 
-    connection.send(run_row(suite, key, place, observe))
+    return observe

@@ -56,6 +56,7 @@ CLASSIC_NAMES = {
     "--set train.head_rate": "--lrate",
     "--field mlp --set scene.ndc=false": "--no_ndc",
     "--set scene.spherify=true": "--spherify",
+    "setting blur.motions": "--rbk_num_motion",
 }
 """What messages of the pipeline advise, by its name here."""
 

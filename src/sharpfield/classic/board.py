@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sharpfield.evaluate.evaluation import Evaluation
 from sharpfield.export.maps import KERNEL_COLOURS, colourise, overlay
+from sharpfield.files import explaining
 from sharpfield.run import Run
 from sharpfield.train.step import StepResult
 
@@ -22,10 +23,13 @@ class Board:
     """Writes what the classic command line logs; the x axis is the number of finished steps.
 
     ``step`` is the first to come: what an earlier training wrote from there on is replaced.
+    Raises ``InputError`` where ``folder`` cannot be written.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._board = SummaryWriter(str(folder), purge_step=step)
+        self._folder = folder
+        with explaining(folder):
+            self._board = SummaryWriter(str(folder), purge_step=step)
 
     def step(self, step: int, result: StepResult, kernel_size: float) -> None:
         """Numbers of a training step."""
@@ -60,5 +64,6 @@ class Board:
             self._board.add_image(f"Kernel size/{view.name}", image, run.step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write out what is left."""
-        self._board.close()
+        """Write out what is left. Raises ``InputError`` on a full disk."""
+        with explaining(self._folder):
+            self._board.close()

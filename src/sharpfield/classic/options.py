@@ -15,7 +15,7 @@ from sharpfield.settings import Setting, describe, from_dict, with_overrides
 
 PROGRAM = "run_nerf.py"
 _USAGE = f"{PROGRAM} --config FILE [--OPTION VALUE ...]"
-_ABOUT = """Sharp 3D scenes from blurry photos, with the options of Deblur-NeRF and DP-NeRF.
+_ABOUT = """Sharp 3D scenes from blurry photos, with the options of DP-NeRF and DK-NeRF.
 Options stand in the file of --config, one 'name = value' or a flag's bare name per line, or on
 the command line, which overrides the file. 'true' or 'false' after a flag switches it on or off.
 A line 'base = FILE' in a file names another that is read first, relative to the file it is in."""

@@ -15,6 +15,9 @@ from sharpfield.train.loop import Interrupted
 
 USER_ERROR = 2
 INTERRUPTED = 130
+CPU_ALLOCATOR = "DefaultCPUAllocator"
+"""Where torch has no memory left on a CPU, its error is of no kind of its own, but says this."""
+
 ALONE_SECONDS = 15.0
 """An error of all processes is the first one's to show, and its end is that of all.
 
@@ -42,7 +45,9 @@ def exit_code(program: str, action: Callable[[], int], less_memory: str = LESS_M
         if not first:
             time.sleep(ALONE_SECONDS)
         return _complain(program, str(error), USER_ERROR)
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is one of the former
+        if not _out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else "no memory left"
         return _complain(program, f"{reason} {less_memory}", USER_ERROR)
     except Interrupted as stop:
@@ -54,6 +59,10 @@ def exit_code(program: str, action: Callable[[], int], less_memory: str = LESS_M
         if not first:
             return INTERRUPTED
         return _complain(program, "stopped; nothing is half-written", INTERRUPTED)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in str(error)
 
 
 def _complain(program: str, message: str, code: int) -> int:

@@ -14,6 +14,7 @@ from sharpfield.errors import InputError
 from sharpfield.evaluate.images import to_8bit
 from sharpfield.export.maps import DEPTH_COLOURS, colourise
 from sharpfield.files import replacing
+from sharpfield.geometry.ndc import faces_forward
 from sharpfield.progress import OnProgress, ignore
 from sharpfield.run import Run
 
@@ -35,8 +36,10 @@ def render_path(
     Writes ``output_mp4`` and ``<stem>_depth.mp4`` and returns both; H.264, 4:2:0. Sizes are padded
     to even by repeating the last row or column. The depth colours (red near, blue far) span
     percentiles 1 to 99 of the NDC depth in the first frame, so that they do not flicker.
-    ``progress`` gets (done, total) frames. Raises ``InputError`` when a file cannot be written.
+    ``progress`` gets (done, total) frames. Raises ``InputError`` when a file cannot be written, and
+    for a pose that the scene's coordinates do not show.
     """
+    _check_shown(run, poses, output_mp4)
     output_depth = output_mp4.with_name(f"{output_mp4.stem}_depth.mp4")
     camera = run.scene.views[0].camera
     size = (camera.width, camera.height)
@@ -56,6 +59,16 @@ def render_path(
             write_depth(depth)
             progress(number + 1, len(poses))
     return [output_mp4, output_depth]
+
+
+def _check_shown(run: Run, poses: Float[np.ndarray, "frames 3 4"], path: Path) -> None:
+    camera = run.scene.views[0].camera
+    for number, pose in enumerate(poses):
+        if run.config.scene.ndc and not faces_forward(pose, camera):
+            raise InputError(
+                f"{path.name}: pose {number} looks aside or back, which normalised device "
+                "coordinates do not show; use a path that faces forward, such as spiral"
+            )
 
 
 def write_video(
@@ -87,7 +100,8 @@ def _writing(
 ) -> Iterator[Callable[[Frame], None]]:
     """An H.264 encoder, as a function that takes RGB frames of ``size`` (width, height).
 
-    Raises ``InputError`` where imageio-ffmpeg is missing: training and scores go without it.
+    Raises ``InputError`` where imageio-ffmpeg is missing, since training and scores go without it,
+    and where it fails: what ffmpeg says is not passed on, but it is a full disk as a rule.
     """
     width, height = size
     try:
@@ -107,16 +121,29 @@ def _writing(
         output_params=["-movflags", "+faststart"],
     )
     video.send(None)
+    failed = f"{path.parent}: ffmpeg could not write a video; free some space and try again"
+    written = 0
 
     def write(frame: Frame) -> None:
         if frame.shape != (height, width, 3):
             raise ValueError(f"a frame has the shape {frame.shape} in a {width}x{height} video")
-        video.send(_even(frame).tobytes())
+        nonlocal written
+        try:
+            video.send(_even(frame).tobytes())
+        except OSError as error:
+            raise InputError(failed) from error
+        written += 1
 
     try:
         yield write
     finally:
         video.close()
+    try:
+        found = imageio_ffmpeg.count_frames_and_secs(str(path))[0] if written else 0
+    except RuntimeError:
+        found = 0
+    if found != written:
+        raise InputError(failed)
 
 
 def _even(

@@ -99,6 +99,8 @@ def train(job: Job, observe: Observer, warn: Callable[[str], None]) -> Progress:
             remove_checkpoints(job.run)
         job.group.wait()
         trainer = _restored(job, warn)
+        if job.anew:  # else older states elsewhere, such as archives, would look like the newest
+            _save(trainer, job)
         with MetricsLog(job.run, trainer.progress.step) as log:
             _advance(trainer, job, log, observe)
         return trainer.progress

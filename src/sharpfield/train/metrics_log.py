@@ -48,8 +48,11 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._board.close()
+        with explaining(self._path):
+            try:
+                self._file.close()
+            finally:
+                self._board.close()
 
 
 def _step_of(line: str) -> float:

@@ -118,9 +118,11 @@ def claim_run(
     for key in [*new, *(key for key in old if key not in new)]:
         before, now = old.get(key, "unset"), new.get(key, "unset")
         if before != now and key not in may_change:
+            advice = "use the same settings to resume it or choose another --output"
+            if "unset" in (before, now):
+                advice = "it is of another version of sharpfield; choose another --output"
             raise InputError(
-                f"{run}: this run was started with {key} = {before}, now it is {now}; "
-                "use the same settings to resume it or choose another --output"
+                f"{run}: this run was started with {key} = {before}, now it is {now}; {advice}"
             )
     if old == new and theirs.scene_content == content:
         return theirs

@@ -61,8 +61,6 @@ class Trainer:
         self, scene: Scene, config: Config, device: torch.device, group: Group = ALONE
     ) -> None:
         self.device, self.group = device, group
-        if device.type == "cpu":
-            keep_freed_memory()
         torch.set_flush_denormal(True)  # old Adam moments fade into denormals, which are slow
         torch.manual_seed(config.train.seed)
         self.generator = torch.Generator().manual_seed(config.train.seed)
@@ -75,6 +73,8 @@ class Trainer:
             torch.from_numpy(photos).to(device), config.train.textured, config.train.seed
         )
         self.progress = Progress(samples_per_ray=float(config.render.steps))
+        if device.type == "cpu":
+            keep_freed_memory()  # of steps, not of what has just been built
         self.torn = False
         """Whether a step began and never ended; the state is that of no step then."""
 
