@@ -14,8 +14,14 @@ from sharpfield.files import write_json
 Numbers = Mapping[str, Any]
 
 NEEDED = frozenset(
-    {"mean", "machine", "rays_per_pixel", "training_seconds", "samples_per_second"}
-    | {"peak_memory_bytes"}
+    {
+        "mean",
+        "machine",
+        "rays_per_pixel",
+        "training_seconds",
+        "samples_per_second",
+        "peak_memory_bytes",
+    }
 )
 """What tables ask of every row that did not fail."""
 
