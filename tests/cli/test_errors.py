@@ -83,6 +83,7 @@ def test_a_bare_photo_folder(
     (scene / "poses_bounds.npy").unlink()
     assert train(scene, tmp_path / "run") == 2
     assert "poses_bounds.npy" in complaint(capsys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_poses_with_nan(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +92,7 @@ def test_poses_with_nan(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     np.save(scene / "poses_bounds.npy", poses)
     assert train(scene, tmp_path / "run") == 2
     assert "poses_bounds.npy" in complaint(capsys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_truncated_photo(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +100,7 @@ def test_a_truncated_photo(scene: Path, tmp_path: Path, capsys: pytest.CaptureFi
     photo.write_bytes(photo.read_bytes()[:200])
     assert train(scene, tmp_path / "run") == 2
     assert photo.name in complaint(capsys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_disk_that_fills_up_in_training(
