@@ -178,17 +178,20 @@ def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> No
 
 INTERRUPTED = """
 import sys, torch
+from dataclasses import replace
 from pathlib import Path
 from sharpfield.bench.runner import Place
+from sharpfield.bench.suite import Budget
 from sharpfield.bench.turns import train_in_turns
 from tests.bench.test_bench import SUITE
 folder = Path(sys.argv[1])
-keys = SUITE.select(["one"], ["dynamic", "none"], ["rays"], [0])
+suite = replace(SUITE, budgets=(Budget("long", ("train.steps=1000000",), "days"),))
+keys = suite.select(["one"], ["dynamic", "none"], seeds=[0])
 place = Place(folder, folder, torch.device("cpu"))
 try:
     tell = lambda key, share: print(share, flush=True)
-    for _ in train_in_turns(SUITE, keys, place, tell, 0.0):
-        raise SystemExit("a row was done before the signal came")
+    for row in train_in_turns(suite, keys, place, tell, 0.0):
+        raise SystemExit(str(row))
 except KeyboardInterrupt:
     sys.exit(130)
 """
