@@ -177,7 +177,8 @@ def test_a_row_whose_process_dies_fails_and_the_others_go_on(place: Place) -> No
 
 
 INTERRUPTED = """
-import sys, torch
+import signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 from dataclasses import replace
 from pathlib import Path
 from sharpfield.bench.runner import Place
