@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, stdev
 
 from sharpfield.bench.rows import Numbers, Row
-from sharpfield.bench.suite import Budget, Suite
+from sharpfield.bench.suite import Budget, Contender, Suite
 
 OURS = "blur.model=dynamic"
 """The setting that our model and its variants share."""
@@ -92,7 +92,7 @@ def _scene_table(suite: Suite, rows: Sequence[Row]) -> str:
     lines = _heading(["held-out PSNR", *scenes, "mean"])
     best = {scene: max(_psnr(rows, scene).values(), default=None) for scene in scenes}
     for contender in suite.contenders:
-        own = [row for row in rows if row.key.contender == contender.name]
+        own = _rows_of(contender, rows)
         if not own:
             continue
         cells = []
@@ -106,6 +106,10 @@ def _scene_table(suite: Suite, rows: Sequence[Row]) -> str:
         average = f"{mean(known):.2f}" if len(known) == len(scenes) else "-"
         lines.append(_line([contender.name, *cells, average]))
     return "\n".join(lines) + "\n"
+
+
+def _rows_of(contender: Contender, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.key.contender == contender.name]
 
 
 def _psnr(rows: Iterable[Row], scene: str) -> dict[str, float]:
@@ -160,9 +164,7 @@ def _column_table(suite: Suite, rows: Sequence[Row], failed: Sequence[Row]) -> s
     ]
     lines = _heading(["blur model", "rows", *used])
     for contender in suite.contenders:
-        own, lost = (
-            [row for row in some if row.key.contender == contender.name] for some in (rows, failed)
-        )
+        own, lost = _rows_of(contender, rows), _rows_of(contender, failed)
         alone = len(suite.scenes) == 1
         if own or (lost and alone):
             cells = [_cell(name, [COLUMNS[name](row.numbers) for row in own]) for name in used]

@@ -62,9 +62,11 @@ def render_path(
 
 
 def _check_shown(run: Run, poses: Float[np.ndarray, "frames 3 4"], path: Path) -> None:
+    if not run.config.scene.ndc:
+        return
     camera = run.scene.views[0].camera
     for number, pose in enumerate(poses):
-        if run.config.scene.ndc and not faces_forward(pose, camera):
+        if not faces_forward(pose, camera):
             raise InputError(
                 f"{path.name}: pose {number} looks aside or back, which normalised device "
                 "coordinates do not show; use a path that faces forward, such as spiral"
@@ -125,9 +127,9 @@ def _writing(
     written = 0
 
     def write(frame: Frame) -> None:
+        nonlocal written
         if frame.shape != (height, width, 3):
             raise ValueError(f"a frame has the shape {frame.shape} in a {width}x{height} video")
-        nonlocal written
         try:
             video.send(_even(frame).tobytes())
         except OSError as error:
