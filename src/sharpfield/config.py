@@ -157,10 +157,8 @@ class BlurConfig:
     """Width of the Mask CNN."""
     mask_reach: Count = 2
     """Dilation of its last layer: around each pixel it sees 18 + 8 times as many pixels across."""
-    mask_every: Count = 4
-    """The Mask CNN learns at every n-th step until gates are hard."""
-    mask_every_hard: Count = 12
-    """From then on it learns at every n-th step, 1 or more."""
+    mask_every: Count = 12
+    """The Mask CNN learns at every n-th step."""
     mask_views: Count = 2
     """Views that a mask step looks at."""
     mask_exploration: SomeShare = 0.1

@@ -240,7 +240,7 @@ def test_the_table_has_means_spreads_winner_and_verdict(results: Results, place:
     text = table(results)
     assert "| dynamic | 30.50 ± 0.71 | 30.50 ± 0.71 | 30.50 |" in text
     assert "| none | **31.00** | **31.00** | 31.00 |" in text
-    assert "first in 0 of 2 scenes; furthest behind in one, -0.50 dB to none" in text
+    assert "first in 0 of 2 scenes; furthest behind in one, -1.00 dB to none" in text
 
 
 def test_variants_of_our_model_are_no_rivals(results: Results, place: Place) -> None:

@@ -265,7 +265,7 @@ class TestPhotoGate:
         stir(model)
         force_size(model, RAYS + 2.0)
         model.sizes.fill_(RAYS + 2.0)
-        model.photo_gate.changes.copy_((torch.arange(VIEWS) >= 2).float())
+        model.photo_gate.open.copy_(torch.arange(VIEWS) >= 2)
         pixels = random_pixels()
         return model, pixels, pixels.view < 2
 

@@ -66,7 +66,6 @@ def small_config(
             mask_tolerance=0.03,
             mask_channels=6,
             mask_every=2,
-            mask_every_hard=2,
             mask_views=3,
             mask_exploration=0.25,
         ),

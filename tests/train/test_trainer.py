@@ -137,17 +137,8 @@ class TestSchedule:
         soft = [phase.temperature for phase in phases if phase.temperature > 0]
         assert soft == sorted(soft, reverse=True) and len(set(soft)) == 4
 
-    def test_the_mask_learns_less_often_once_gates_are_hard(self) -> None:
-        config = with_overrides(
-            small_config("dynamic"), ["blur.mask_every=1", "blur.mask_every_hard=5"]
-        )
-        learns = [s for s in range(STEPS) if phase_at(s / STEPS, s, config).learn_mask]
-        assert learns == [3, 4, 5, 6, 7, 8, 10]
-
     def test_a_mask_that_closes_next_to_nothing_is_hardly_taught(self) -> None:
-        config = with_overrides(
-            small_config("dynamic"), ["blur.mask_every=1", "blur.mask_every_hard=1"]
-        )
+        config = with_overrides(small_config("dynamic"), ["blur.mask_every=1"])
         open_size, first = config.blur.motions + 1, config.blur.first_size
         for progress, most in ((0.5, first), (0.9, open_size)):
             learns = [
@@ -313,12 +304,10 @@ def test_progress_counts_what_was_rendered(tmp_path: Path) -> None:
 
 
 def test_the_kernel_size_is_followed_where_every_step_teaches_the_mask(tmp_path: Path) -> None:
-    always = ["blur.mask_every=1", "blur.mask_every_hard=1"]
-    trainer = trained(
-        small_scene(tmp_path), with_overrides(small_config("dynamic"), always), STEPS - 2
-    )
+    always = with_overrides(small_config("dynamic"), ["blur.mask_every=1"])
+    trainer = trained(small_scene(tmp_path), always, STEPS - 2)
     trainer.model.blur.sizes.fill_(2.0)  # type: ignore[operator]
-    trainer.model.blur.photo_gate.changes.fill_(-1)  # type: ignore[union-attr,operator]
+    trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
     trainer.progress.kernel_size = 3.5
     trainer.step()
     assert 3.3 < trainer.progress.kernel_size < 3.4
@@ -331,7 +320,7 @@ def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
     pixels = []
     for size in (5.0, 1.0):
         trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
-        trainer.model.blur.photo_gate.changes.fill_(-1)  # type: ignore[union-attr,operator]
+        trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
         trainer.progress.kernel_size = size
         trainer.progress.step = 9
         before = dataclasses.replace(trainer.progress)

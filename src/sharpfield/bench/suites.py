@@ -48,9 +48,9 @@ BLUR = Suite(
     BLUR_SCENES,
     (
         _motions("dynamic", 6, seeds=3),
-        _motions("rigid", 4, seeds=3),
+        _motions("rigid", 6, seeds=3),
         _contender("none", "none", seeds=3),
-        _motions("rigid", 6),
+        _motions("rigid", 4),
         _contender("dpnerf-4", "rigid", "blur.motions=4", *DPNERF),
         _contender("sparse-5", "sparse"),
         _contender("trajectory-8-linear", "trajectory", "blur.motions=8", "blur.path_points=2"),

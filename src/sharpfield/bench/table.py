@@ -133,22 +133,29 @@ def _psnr_cell(rows: Sequence[Row]) -> str:
 def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
     """Where our model, the first of the suite, stands among its rivals, scene by scene.
 
-    Its variants are no rivals, and do not stand in for it either.
+    Its variants are no rivals, and do not stand in for it either. A rival is compared with it
+    over the seeds that both have: seeds differ by more than some rivals do.
     """
+    levels: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        of_seed = levels.setdefault((row.key.contender, row.key.scene), {})
+        of_seed[row.key.seed] = row.numbers["mean"]["psnr"]
     ours = suite.contenders[0].name
-    rival_names = {each.name for each in suite.contenders if OURS not in each.settings}
+    rivals = [each.name for each in suite.contenders if OURS not in each.settings]
     gaps: dict[str, tuple[float, str]] = {}
     for scene in suite.scenes:
-        levels = _psnr(rows, scene.name)
-        rivals = {name: level for name, level in levels.items() if name in rival_names}
-        if ours in levels and rivals:
-            rival = max(rivals, key=rivals.__getitem__)
-            gaps[scene.name] = (levels[ours] - rivals[rival], rival)
+        mine = levels.get((ours, scene.name), {})
+        for rival in rivals:
+            theirs = levels.get((rival, scene.name), {})
+            ahead = [mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()]
+            if ahead:
+                gap = (mean(ahead), rival)
+                gaps[scene.name] = min(gap, gaps.get(scene.name, gap))
     if not gaps:
         return ""
     first = sum(gap > 0 for gap, _ in gaps.values())
     worst = min(gaps, key=lambda scene: gaps[scene][0])
-    text = f"`{ours}` is first in {first} of {len(gaps)} scenes"
+    text = f"Over common seeds, `{ours}` is first in {first} of {len(gaps)} scenes"
     if gaps[worst][0] < 0:
         text += f"; furthest behind in {worst}, {gaps[worst][0]:.2f} dB to {gaps[worst][1]}"
     return f"{text}.\n"

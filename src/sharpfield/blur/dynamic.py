@@ -176,6 +176,8 @@ class DynamicBlur(RigidBlur):
     def costs(self, phase: Phase) -> Float[Tensor, " views"]:
         if not phase.kernel_open:
             return super().costs(phase)
+        if not phase.mask_open:
+            return self.poses.new_full((len(self.poses),), float(self.first))
         opening = self._opening(phase)
         some = self.sizes[:, ::4, ::4]  # enough for a mean, which every step asks for
         sizes = opening.sizes(some).clamp(min=1.0)

@@ -38,20 +38,15 @@ class PhotoGate(nn.Module):
     """Sums over the pixels of each photo, fading: by how much their kernel lowers their squared
     error, the square of that, and the squared error that is left."""
 
+    open: Bool[Tensor, " views"]
+    """Photos that need a kernel, or of which nothing is known."""
+
     def __init__(self, views: int, share: float, tolerance: float) -> None:
         super().__init__()
         self.share, self.tolerance = share, tolerance
         self.register_buffer("changes", torch.full((views,), -1.0))
         self.register_buffer("gains", torch.zeros(views, 3))
-
-    @property
-    def open(self) -> Bool[Tensor, " views"]:
-        """Photos that need a kernel, or of which nothing is known."""
-        known = self.changes >= 0
-        change_of = self.changes.clamp(min=0.0).sqrt()
-        usual = change_of.sum() / known.sum().clamp(min=1)
-        smeared = change_of > (self.share * usual).clamp(min=self.tolerance)
-        return ~known | smeared | self.helped
+        self.register_buffer("open", torch.ones(views, dtype=torch.bool))
 
     @property
     def helped(self) -> Bool[Tensor, " views"]:
@@ -79,6 +74,14 @@ class PhotoGate(nn.Module):
         known = self.changes >= 0
         followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
         self.changes = torch.where(seen, followed, self.changes)
+        self.open = self._judged()
+
+    def _judged(self) -> Bool[Tensor, " views"]:
+        known = self.changes >= 0
+        change_of = self.changes.clamp(min=0.0).sqrt()
+        usual = change_of.sum() / known.sum().clamp(min=1)
+        smeared = change_of > (self.share * usual).clamp(min=self.tolerance)
+        return ~known | smeared | self.helped
 
 
 def mean_per_view(

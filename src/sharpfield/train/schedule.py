@@ -23,16 +23,15 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
     """Phase of the blur model at ``progress`` in [0, 1): warm-up, first size, soft, hard.
 
     The Mask CNN starts to learn half-way between the start of the kernel and its own, so that
-    it knows what is blurred before it may close anything. Hard gates ask for fewer lessons: what
-    is blurred is known by then. Least worth are those of a mask that closes next to nothing, by
-    the mean ``kernel_size`` of late.
+    it knows what is blurred before it may close anything. A mask that closes next to nothing, by
+    the mean ``kernel_size`` of late, is taught less.
     """
     train, blur = config.train, config.blur
     if progress < train.warmup:
         return WARM_UP
     learn_from = (train.warmup + train.settle) / 2
     hard = progress >= train.harden
-    every = blur.mask_every_hard if hard else blur.mask_every
+    every = blur.mask_every
     if progress >= train.settle and kernel_size > IDLE * blur.most_rays(hard):
         every *= IDLE_PAUSE
     learn = blur.model == "dynamic" and progress >= learn_from and step % every == 0
