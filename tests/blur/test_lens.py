@@ -16,7 +16,7 @@ from tests.blur.models import (
 )
 from torch import Tensor
 
-from sharpfield.blur.lens import LensMotions, even_disc, scattered_disc
+from sharpfield.blur.lens import LensMotions, disc_points
 from sharpfield.blur.motions import displacements
 from sharpfield.blur.nested import rank_by_spread
 from sharpfield.geometry.rays import camera_directions, rays_from_poses
@@ -62,7 +62,7 @@ def test_elsewhere_they_spread_as_a_thin_lens_says(depth: float) -> None:
     """The circle of confusion, seen from the centre: radius x |1 / depth - 1 / focus| x focal."""
     points = points_at(aperture(), depth)
     spread = (points - points[:1])[1:, :2] / depth
-    expected = RADIUS * (1 / depth - 1 / FOCUS) * even_disc(MOTIONS)
+    expected = RADIUS * (1 / depth - 1 / FOCUS) * disc_points(MOTIONS)
     torch.testing.assert_close(spread, expected, rtol=1e-4, atol=1e-7)
 
 
@@ -79,7 +79,7 @@ def test_all_rays_count_alike() -> None:
 def test_the_picture_moves_as_far_as_the_circle_of_confusion_says() -> None:
     poses = aperture(radius=1e-3).kernels(given_poses()).poses
     moved = displacements(poses, CAMERA, DEPTH)[0, :, 4]
-    lens_moves = 1e-3 * abs(1 / DEPTH - 1 / FOCUS) * even_disc(MOTIONS) * CAMERA.focal_x
+    lens_moves = 1e-3 * abs(1 / DEPTH - 1 / FOCUS) * disc_points(MOTIONS) * CAMERA.focal_x
     torch.testing.assert_close(moved, lens_moves.norm(dim=1), rtol=2e-3, atol=1e-6)
 
 
@@ -112,22 +112,37 @@ class TestShakenLens:
 
 
 @pytest.mark.parametrize("opened", [8, 12, 16])
-def test_the_first_few_to_open_fill_a_scattered_disc(opened: int) -> None:
-    disc = scattered_disc(24)
-    torch.testing.assert_close(disc.mean(0), torch.zeros(2), rtol=0, atol=1e-6)
+def test_the_first_few_to_open_fill_the_disc(opened: int) -> None:
+    disc = disc_points(24)
     some = disc[rank_by_spread(24)[1:] <= opened]
-    torch.testing.assert_close(some.T @ some / opened, 0.25 * torch.eye(2), rtol=0, atol=0.08)
+    torch.testing.assert_close(some.T @ some / opened, 0.25 * torch.eye(2), rtol=0, atol=0.1)
     assert some.mean(0).norm() < 0.15
 
 
-@pytest.mark.parametrize("points", [1, 2, 5, 16, 64])
-def test_the_disc_is_even(points: int) -> None:
-    disc = even_disc(points)
+@pytest.mark.parametrize("points", [1, 2, 3, 6, 8, 14, 24, 64])
+def test_points_and_centre_have_the_moments_of_a_disc(points: int) -> None:
+    """But for the disc around each that it stands for: the second moment is exactly that less."""
+    disc = disc_points(points)
     torch.testing.assert_close(disc.mean(0), torch.zeros(2), rtol=0, atol=1e-6)
-    assert disc.norm(dim=1).max() < 1.2
-    if points >= 16:
-        spread = disc.T @ disc / points
-        torch.testing.assert_close(spread, 0.25 * torch.eye(2), rtol=0, atol=0.03)
+    assert disc.norm(dim=1).max() <= 1.0
+    if points >= 3:
+        cells = points + 1
+        spread = 0.25 * (1.0 - cells**-2) * torch.eye(2)
+        torch.testing.assert_close(disc.T @ disc / cells, spread, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("points", "error"), [(4, 0.02), (6, 0.006), (8, 0.006), (16, 0.003)])
+def test_a_blurred_edge_is_that_of_a_disc(points: int, error: float) -> None:
+    """A soft one, half a radius wide, across any direction."""
+    steps = torch.linspace(-0.995, 0.995, 200)
+    chord = (1.0 - steps**2).sqrt()
+    for turn in torch.linspace(0.0, 3.1, 12):
+        across = torch.stack([turn.cos(), turn.sin()])
+        places = torch.cat([torch.zeros(1), disc_points(points) @ across])
+        for edge in torch.linspace(-1.0, 1.0, 9):
+            exact = (torch.sigmoid((steps - edge) / 0.25) * chord).sum() / chord.sum()
+            shown = torch.sigmoid((places - edge) / 0.25).mean()
+            assert abs(shown - exact) < error
 
 
 def test_gradients_reach_aperture_and_focus() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ class LensMotions(Motions):
         super().__init__(views, config, camera, depth)
         self.encoder = nn.Sequential()
         self.code_width = config.embedding
-        self.lens = ThinLens(views, even_disc(config.motions), config.start_pixels, camera, depth)
+        self.lens = ThinLens(views, disc_points(config.motions), config.start_pixels, camera, depth)
 
     def path(
         self,
@@ -92,31 +93,32 @@ class ShakenLens(RigidMotions):
     def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
         super().__init__(views, config, camera, depth)
         start = START_BESIDE_PATH * config.start_pixels
-        self.lens = ThinLens(views, scattered_disc(config.motions), start, camera, depth)
+        self.lens = ThinLens(views, disc_points(config.motions), start, camera, depth)
 
     def aperture(self) -> Aperture:
         return self.lens.opened()
 
 
-def even_disc(points: int) -> Float[Tensor, "points 2"]:
-    """Points that fill the unit disc evenly: a sunflower's (Vogel 1979), their mean taken off."""
-    number = torch.arange(points, dtype=torch.float64) + 0.5
-    return _on_disc(number / points, number * math.pi * (3.0 - math.sqrt(5.0)))
+def disc_points(points: int) -> Float[Tensor, "points 2"]:
+    """Points that share the unit disc with its centre, evenly: each stands for as much of it.
 
-
-def scattered_disc(points: int) -> Float[Tensor, "points 2"]:
-    """Points in the unit disc, of mean zero, for motions along a path.
-
-    The first few to open, by ``rank_by_spread``, fill the disc as they fill the path: they are a
-    Halton sequence in that order.
+    They lie on rings, each in the middle of an annulus. The first few to open, by
+    ``rank_by_spread``, fill the disc as they fill the path: a Halton sequence in that order takes
+    the nearest free places, ring by ring.
     """
     rank = rank_by_spread(points)[1:]
-    area, turn = torch.from_numpy(qmc.Halton(2, scramble=False).random(points + 1)).T
-    return _on_disc(area[rank], 2.0 * math.pi * turn[rank])
-
-
-def _on_disc(
-    area: Float[Tensor, " points"], angle: Float[Tensor, " points"]
-) -> Float[Tensor, "points 2"]:
-    disc = area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+    area, turn = torch.from_numpy(qmc.Halton(2, scramble=False).random(points + 1)).T[:, rank]
+    cells = points + 1
+    core = cells**-0.5  # radius of the centre's cell
+    rings = max(1, round((1.0 - core) / math.sqrt(math.pi / cells)))
+    edges = [core + (1.0 - core) * ring / rings for ring in range(rings + 1)]
+    within = [round(cells * edge**2) for edge in edges]
+    disc = torch.zeros(points, 2, dtype=torch.float64)
+    outwards = area.argsort()
+    for first, last in pairwise(within):
+        ring = outwards[first - 1 : last - 1]
+        ring = ring[turn[ring].argsort()]
+        angle = 2.0 * math.pi * (torch.arange(len(ring)).double() + first) / len(ring)
+        radius = math.sqrt((first + last) / (2.0 * cells))
+        disc[ring] = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
     return (disc - disc.mean(0)).float()
