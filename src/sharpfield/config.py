@@ -24,6 +24,8 @@ Positive = Annotated[float, Range(above=0.0)]
 Share = Annotated[float, Range(at_least=0.0, at_most=1.0)]
 SomeShare = Annotated[float, Range(above=0.0, at_most=1.0)]
 
+LARGEST_SEED = 10**9
+
 
 @dataclass(frozen=True)
 class HashGridConfig:
@@ -148,7 +150,7 @@ class BlurConfig:
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     photo_share: Share = 0.3
     """Photos that their whole kernels change by less than this share of what kernels change photos
-    in the mean over all of them take one ray per pixel."""
+    in the mean over all of them take one ray per pixel, unless it explains them far better."""
     photo_tolerance: Amount = 0.006
     """So do photos that change by less than this, root mean square in display colours."""
     sharp_tolerance: Amount = 0.005
@@ -266,7 +268,7 @@ class TrainConfig:
     warmup: Share = 0.05
     """Share of training as plain NeRF, before the kernel starts."""
     settle: Share = 0.3
-    """Share of training after which the mask lets sharp photos off with one ray, by soft gates."""
+    """Share of training after which sharp photos take one ray, and the mask has soft gates."""
     harden: Share = 0.7
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: Amount = 2e-2
@@ -287,7 +289,7 @@ class TrainConfig:
     """Adam's memory of squared gradients."""
     epsilon: Positive = 1e-15
     """Adam's floor under the root of the squared gradients."""
-    seed: CountOrZero = 0
+    seed: Annotated[int, Range(at_least=0, at_most=LARGEST_SEED)] = 0
     """Seeds everything random."""
     log_every: Count = 20
     """Steps between lines of metrics.jsonl."""

@@ -26,7 +26,7 @@ from sharpfield.bench.suite import BenchScene, Budget, Contender, RowKey, Suite
 from sharpfield.bench.turns import train_in_turns
 from sharpfield.errors import InputError
 from sharpfield.presets import BLURS
-from sharpfield.scene.toy import ToySettings
+from sharpfield.scene.toy import ToySettings, make_toy_scene
 
 TINY = ToySettings(width=48, height=32, views=5, hold=4, exposures=33)
 SUITE = Suite(
@@ -223,6 +223,19 @@ def test_only_training_that_diverged_is_not_tried_again(place: Place) -> None:
     folder.write_text("a file where a folder is needed")
     outcome = run_row(SUITE, calm, place)
     assert outcome.failure is not None and not outcome.lasting
+
+
+def test_names_given_twice_are_one_row() -> None:
+    assert len(SUITE.select(["one"] * 2, ["none"] * 2, ["steps"] * 2, [0, 0])) == 1
+
+
+def test_a_scene_that_holds_nothing_out_fails_in_words(place: Place) -> None:
+    suite = replace(SUITE, scenes=(BenchScene("bare", "a real one", Path("bare")),))
+    make_toy_scene(place.data / "bare", TINY)
+    (place.data / "bare" / f"hold={TINY.hold}").unlink()
+    (key,) = suite.select(["bare"], ["none"], ["steps"], [0])
+    outcome = run_row(suite, key, place)
+    assert outcome.failure is not None and "no view is held out" in outcome.failure
 
 
 def test_rows_that_are_there_are_not_trained_again(results: Results, place: Place) -> None:

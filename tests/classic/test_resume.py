@@ -86,6 +86,18 @@ def test_the_archive_alone_is_enough(whole: Laboratory, copied: Laboratory) -> N
     assert copied.losses("whole") == whole.losses("whole")
 
 
+def test_checkpoints_without_their_record_are_not_lost(
+    whole: Laboratory, copied: Laboratory
+) -> None:
+    forget(copied, "config.yaml", "000006.tar", "000012.tar")
+    copied.succeed("whole", **{**TRAINING, "N_iters": STEPS + 3})
+    assert copied.archive("whole", STEPS + 3)["global_step"] == STEPS + 2
+    steps = [line["step"] for line in copied.metrics("whole")]
+    assert steps == list(range(1, STEPS + 4)) and copied.losses("whole")[:STEPS] == whole.losses(
+        "whole"
+    )
+
+
 def test_a_damaged_archive_is_passed_over(whole: Laboratory, copied: Laboratory) -> None:
     forget(copied, "checkpoints")
     path = copied.folder("whole") / "000012.tar"

@@ -247,6 +247,7 @@ def test_every_option_that_shapes_a_run_is_shipped_as_the_tree_says() -> None:
         ("--dataset_type blender", ["--dataset_type blender", "llff"]),
         ("--datadownsample 1.5", ["--datadownsample 1.5", "whole number"]),
         ("--memory much", ["--memory much", "auto", "off", "8GB"]),
+        ("--seed 20000000000", ["--seed 20000000000", "at most 1000000000"]),
     ],
 )
 def test_senseless_values_are_refused_in_a_line(arguments: str, parts: list[str]) -> None:
@@ -273,7 +274,7 @@ def test_sizes(text: str, size: int) -> None:
     config("--memory", text)
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "8XB", "8iB", "8 GB or so"])
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "8XB", "8iB", "8 GB or so", "1e999"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(InputError, match="--memory"):
         size_in_bytes(text)

@@ -56,6 +56,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
         (["--set", "blur.motions=1"], ["blur.motions", "at least 2"]),
         (["--set", "blur.start_pixels=0"], ["blur.start_pixels"]),
         (["--downscale", "30"], ["downscale", "30"]),
+        (["--seed", str(2**64)], ["train.seed", "at most 1e+09"]),
     ],
 )
 def test_wrong_options(

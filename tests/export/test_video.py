@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,18 @@ def test_an_encoder_that_fails_leaves_nothing(
     assert list(target.parent.iterdir()) == []
 
 
+def test_no_encoder_and_no_number_of_frames_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fps in (math.inf, math.nan, 0.0):
+        with pytest.raises(InputError, match="frames per second: give a number"):
+            write_video(tmp_path / "video.mp4", ramps(5, 40, 32), (40, 32), fps=fps)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="ffmpeg cannot be started; pip install"):
+        write_video(tmp_path / "video.mp4", ramps(5, 40, 32), (40, 32))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_quality_costs_bytes(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), dtype=np.uint8)
     for quality in (2, 9):
@@ -187,6 +200,8 @@ def test_a_path_file_is_in_input_coordinates(make_run: RunMaker, tmp_path: Path)
         ("[[[1, 2], [3, 4]]]", "shape"),
         ("[[[1, 2], [3]]]", "not a matrix"),
         ('["pose"]', "not a matrix"),
+        (f"[[[1{400 * '0'}]]]", "not a matrix"),
+        (100_000 * "[", "not JSON"),
         ("[[[NaN, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]]", "not finite"),
         ("[[[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]]", "not a rotation"),
         ("[[[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]]", "not a rotation"),

@@ -78,6 +78,23 @@ def test_scene_by_another_version_of_the_generator_is_named(root: Path) -> None:
         make_scene(root, RECIPE, 3, CAMERA, never)
 
 
+def test_of_two_that_make_a_scene_at_once_one_is_first(tmp_path: Path) -> None:
+    def shoot_while_another_does() -> Sequence[Shot]:
+        make_scene(tmp_path / "scene", RECIPE, 3, CAMERA, shoot)
+        return shoot()
+
+    make_scene(tmp_path / "scene", RECIPE, 3, CAMERA, shoot_while_another_does)
+    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+    assert read_llff(tmp_path / "scene").test_indices == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["extent/001.npy", "paths.npy"])
+def test_a_truth_of_another_shape_is_named(root: Path, name: str) -> None:
+    np.save(root / "truth" / name, np.zeros(3))
+    with pytest.raises(InputError, match=rf"{name}: damaged \(not an array of . dimensions"):
+        read_truth(root)
+
+
 def test_failed_shooting_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         make_scene(tmp_path / "deep" / "scene", RECIPE, 3, CAMERA, never)

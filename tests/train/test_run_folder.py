@@ -47,6 +47,13 @@ def test_another_configuration_names_the_first_key_and_both_values(tmp_path: Pat
     assert read_run(tmp_path / "run").config["blur"] == CONFIG["blur"]
 
 
+def test_a_run_of_another_version_is_told_by_what_only_one_of_them_has(tmp_path: Path) -> None:
+    """Not by a default that changed, which one would try to set back."""
+    claim_run(tmp_path / "run", {"every": 4, "every_hard": 12}, tmp_path, CONTENT)
+    with pytest.raises(InputError, match=r"every_hard = 12, now it is unset.*another version"):
+        claim_run(tmp_path / "run", {"every": 12}, tmp_path, CONTENT)
+
+
 def test_a_key_that_may_change_is_recorded(tmp_path: Path) -> None:
     claim_run(tmp_path / "run", {"train": {"steps": 10}, "seed": 1}, tmp_path, CONTENT)
     longer = {"train": {"steps": 20}, "seed": 1}
@@ -107,7 +114,16 @@ def test_a_folder_of_something_else_stays_untouched(tmp_path: Path) -> None:
         pytest.fail("locked a file")
 
 
-@pytest.mark.parametrize("text", ["{", "a: 1\n", "\0", "scene: x\nconfig: {}\nschema: 99\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "a: 1\n",
+        "\0",
+        "scene: x\nconfig: {}\nschema: 99\n",
+        "scene: 3\nconfig: {}\nschema: 1\n",
+    ],
+)
 def test_a_foreign_or_damaged_record(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputError, match=r"config\.yaml.*choose another") as caught:
@@ -121,6 +137,13 @@ def test_reading_what_is_no_run(tmp_path: Path) -> None:
         read_run(tmp_path / "missing")
     with pytest.raises(InputError, match="not a run folder"):
         read_run(tmp_path)
+    with pytest.raises(InputError, match="no such run folder"):
+        read_run(tmp_path / ("x" * 300))
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too long"), lock_run(tmp_path / ("x" * 300)):
+        pytest.fail("locked what cannot be")
 
 
 def test_a_second_trainer_is_refused_until_the_first_ends(tmp_path: Path) -> None:

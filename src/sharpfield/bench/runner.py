@@ -80,6 +80,8 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
         progress = train(Job(folder, scene, config, place.device), observe, ignore)
         run = open_run(folder, place.device)
         evaluation = evaluate(run)
+        if evaluation.mean["psnr"] is None:
+            return Outcome({}, {}, f"{scene.root}: no view is held out; add its hold=<n> marker")
         pictures = _pictures(run, evaluation)
     except Interrupted:
         raise KeyboardInterrupt from None  # its checkpoint helps nobody: rows start from scratch

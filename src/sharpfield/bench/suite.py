@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class BenchScene:
         Raises ``InputError`` when a real scene is missing, or another version made the folder.
         """
         if isinstance(self.source, Path):
-            if not (real / self.source).is_dir():
+            if not os.path.isdir(real / self.source):
                 raise InputError(
                     f"{real / self.source}: no such scene; say with --data where it is"
                 )
@@ -153,7 +154,7 @@ class Suite:
                         for contender in chosen
                         if seeds or seed < contender.seeds
                     ]
-        return keys
+        return list(dict.fromkeys(keys))  # a name may have been given twice
 
 
 def _named(kind: str, name: str, items: Sequence[_Item]) -> _Item:

@@ -127,10 +127,10 @@ def _train(
     options: ClassicOptions, scene: Scene, config: Config, device: torch.device, group: Group
 ) -> None:
     folder = options.basedir / options.expname
-    start = _archive_to_start_from(options)
-    config = _rehearsed(options, Trainer(scene, config, device), start, group)
     # A folder that only pictures were rendered into is no run yet, and may become one.
     anew = options.no_reload or not (folder / CONFIG_FILE).exists()
+    start = _start(options, anew)
+    config = _rehearsed(options, Trainer(scene, config, device), start, group)
     job = Job(folder, scene, config, device, group, CLASSIC_MAY_CHANGE, start, anew)
     if not group.first:
         train(job, lambda trainer, result: None, warn)
@@ -212,12 +212,16 @@ def _render_views(run: Run, options: ClassicOptions) -> None:
         warn(note)
 
 
-def _archive_to_start_from(options: ClassicOptions) -> Checkpoint | None:
-    """None where there is none, or where the loop finds a newer checkpoint by itself."""
+def _start(options: ClassicOptions, anew: bool) -> Checkpoint | None:
+    """What a run starts from; None where there is nothing, or where the loop finds it by itself.
+
+    That it does not do in a folder that is no run, or no longer: it would remove what is there.
+    """
     if options.ft_path is None and options.no_reload:
         return None
     checkpoint = _checkpoint(options)
-    return None if checkpoint is None or checkpoint.path.suffix != ".tar" else checkpoint
+    is_found = checkpoint is not None and checkpoint.path.suffix != ".tar" and not anew
+    return None if is_found else checkpoint
 
 
 def _checkpoint(options: ClassicOptions) -> Checkpoint | None:

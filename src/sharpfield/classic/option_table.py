@@ -138,7 +138,7 @@ class KernelOptions:
     """Steps of plain NeRF before the kernel starts."""
     use_rigidmask: int = 0
     """Step at which dynamic's masks turn hard; 0: at 70 % of training. DK-NeRF's 1250 leaves the
-    mask 50 soft steps when the kernel starts at 1200; it is known to open everything then."""
+    mask 25 soft steps when the kernel starts at 1200; it is known to open everything then."""
     use_dpnerf: bool = False
     """With dpnerf: off, it renders plain rays, that is, blur_model_type none."""
     rbk_num_motion: int = 4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from sharpfield.classic.options import ClassicOptions
 from sharpfield.config import (
+    LARGEST_SEED,
     AdaptiveConfig,
     BlurConfig,
     BlurName,
@@ -95,6 +97,8 @@ def _check(options: ClassicOptions) -> None:
         value = getattr(options, name)
         if value < least:
             raise InputError(f"--{name} {value}: give at least {least}")
+    if options.seed > LARGEST_SEED:
+        raise InputError(f"--seed {options.seed}: give at most {LARGEST_SEED}")
     for name in _POSITIVE:
         value = getattr(options, name)
         if value <= 0:
@@ -246,7 +250,7 @@ def _phases(options: ClassicOptions) -> _Phases:
 def size_in_bytes(text: str) -> int:
     """A size such as 8GB, 500 MiB or 1.5e9 in bytes. Raises ``InputError`` for anything else."""
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
+    if match is None or not math.isfinite(float(match["number"])):
         raise InputError(f"--memory {text}: give auto, off, or a size such as 8GB")
     unit = 1024 if match["binary"] else 1000
     return int(float(match["number"]) * unit ** "BKMGT".index((match["prefix"] or "B").upper()))

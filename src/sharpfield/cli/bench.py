@@ -32,9 +32,7 @@ def bench(
     output: Annotated[
         Path, typer.Option(help="Where rows, pictures and RESULTS.md go; rows there are kept.")
     ] = Path("benchmarks"),
-    work: Annotated[Path, typer.Option(help="Where scenes are made and models trained.")] = Path(
-        "runs/bench"
-    ),
+    work: Annotated[Path, typer.Option(help="Where scenes and runs go.")] = Path("runs/bench"),
     data: Annotated[Path, typer.Option(help="Where the real scenes lie.")] = Path("../shared/data"),
     scene: Annotated[list[str] | None, typer.Option(help="Only this scene; repeatable.")] = None,
     model: Annotated[

@@ -33,10 +33,10 @@ def demo(
 ) -> None:
     """Make a blurry toy scene, fit it with and without the dynamic kernel, and compare."""
     where = find_device(device)
+    config = with_overrides(preset("fast"), [f"train.time_budget={seconds}", f"train.seed={seed}"])
     scene_folder = output / "scene"
     with counting("photographing the toy scene", stays=False) as progress:
         make_toy_scene(scene_folder, ToySettings(seed=seed), progress)
-    config = with_overrides(preset("fast"), [f"train.time_budget={seconds}", f"train.seed={seed}"])
     scene = read_scene(scene_folder, config)
     plain = replace(config, blur=replace(config.blur, model="none"))
     train_scene(output / "none", scene, plain, where, "none")

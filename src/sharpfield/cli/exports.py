@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,10 +47,10 @@ def render(
     fps: Annotated[float, typer.Option(min=1, help="Frames per second.")] = 30.0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Fly through the sharp scene: RUN/renders/<path>.mp4, colour and depth."""
+    """Fly through the sharp scene: RUN/renders/<path>.mp4, and its depth, <path>_depth.mp4."""
     opened = open_and_warn(run, find_device(device))
     poses = camera_path(opened.scene, path, frames)
-    name = path.rpartition("/")[2].removesuffix(".json")
+    name = Path(path).stem
     with counting("rendering frames") as progress:
         target = opened.folder / "renders" / f"{name}.mp4"
         videos = render_path(opened, poses, target, fps, progress)

@@ -76,7 +76,7 @@ def read_path(path: Path) -> Float[np.ndarray, "frames 3 4"]:
         raise InputError(f"--path {path}: no such file; name an existing JSON file") from None
     except OSError as error:
         raise InputError(f"--path {path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}); correct the file") from error
     matrices = content.get("poses") if isinstance(content, dict) else content
     if not isinstance(matrices, list) or not matrices:
@@ -88,7 +88,7 @@ def _pose(path: Path, number: int, matrix: object) -> Float[np.ndarray, "3 4"]:
     where = f"{path}: pose {number}"
     try:
         values = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where} is not a matrix of numbers; give 3x4 or 4x4") from None
     if values.shape not in ((3, 4), (4, 4)):
         raise InputError(f"{where} has the shape {values.shape}; give 3x4 or 4x4")

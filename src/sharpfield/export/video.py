@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,12 @@ def _writing(
     """An H.264 encoder, as a function that takes RGB frames of ``size`` (width, height).
 
     Raises ``InputError`` where imageio-ffmpeg is missing, since training and scores go without it,
-    and where it fails: what ffmpeg says is not passed on, but it is a full disk as a rule.
+    for an ``fps`` that is no number of frames, and where it fails: what ffmpeg says is not passed
+    on, but it is a full disk as a rule.
     """
     width, height = size
+    if not 0.0 < fps < math.inf:
+        raise InputError(f"{fps} frames per second: give a number such as 30")
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -122,7 +126,13 @@ def _writing(
         ffmpeg_log_level="error",
         output_params=["-movflags", "+faststart"],
     )
-    video.send(None)
+    try:
+        video.send(None)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{path.parent}: ffmpeg cannot be started; pip install imageio-ffmpeg, or say in "
+            "IMAGEIO_FFMPEG_EXE where it is"
+        ) from error
     failed = f"{path.parent}: ffmpeg could not write a video; free some space and try again"
     written = 0
 

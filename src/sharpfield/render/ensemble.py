@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sharpfield.geometry.rays import Rays
 from sharpfield.render.renderer import RayColours, Renderer, mean_picture
 
-TURN = 8
-"""Steps that a field trains on end: whatever is done at every second or fourth step reaches all."""
+TURN = 7
+"""Steps that a field trains on end. A prime: what is done at every n-th step reaches all fields."""
 
 
 class EnsembleRenderer(Renderer):

@@ -35,8 +35,7 @@ _COLUMNS = 17
 _SAME_CAMERA = 1e-3
 """Sizes and focal lengths may differ by this share."""
 
-# What NumPy raises on a damaged header or on one that claims more data than there is.
-_LOAD_ERRORS = (
+LOAD_ERRORS = (
     ValueError,
     EOFError,
     SyntaxError,
@@ -45,6 +44,7 @@ _LOAD_ERRORS = (
     MemoryError,
     tokenize.TokenError,
 )
+"""What NumPy raises on a damaged header or on one that claims more data than there is."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _load_table(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a NumPy .npy file (first bytes {content[:6]!r}); {again}")
     try:
         table = np.load(BytesIO(content), allow_pickle=False)
-    except _LOAD_ERRORS as error:
+    except LOAD_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: damaged or pickled ({reason}); {again}") from None
     if table.dtype.kind not in "fiu":

@@ -22,7 +22,7 @@ from PIL import Image
 
 from sharpfield import files
 from sharpfield.errors import InputError
-from sharpfield.scene.llff import write_llff
+from sharpfield.scene.llff import LOAD_ERRORS, write_llff
 from sharpfield.scene.photos import read_photos, resize_photo
 from sharpfield.scene.scene import Camera
 
@@ -107,9 +107,17 @@ def make_scene(
             making.chmod(0o755)
             _write(making, hold, camera, shoot())
             files.write_json(making / _SETTINGS, wanted)
-            making.replace(root)
+            _publish(making, root, wanted)
         finally:
             shutil.rmtree(making, ignore_errors=True)
+
+
+def _publish(making: Path, root: Path, wanted: Mapping[str, object]) -> None:
+    try:
+        making.replace(root)
+    except OSError:
+        if _present_settings(root) != wanted:  # else another process was first
+            raise
 
 
 def read_truth(root: Path, size: tuple[int, int] | None = None) -> Truth | None:
@@ -126,10 +134,10 @@ def read_truth(root: Path, size: tuple[int, int] | None = None) -> Truth | None:
     for path, photo in zip(paths, read_photos(paths), strict=True):
         width, height = size or (photo.shape[1], photo.shape[0])
         sharp[path.name] = resize_photo(photo, width, height)
-        full = np.repeat(_load(truth / "extent" / f"{path.stem}.npy")[..., None], 3, axis=-1)
+        full = np.repeat(_load(truth / "extent" / f"{path.stem}.npy", 2)[..., None], 3, axis=-1)
         shrunk = np.float32(photo.shape[1] / width)
         extent[path.stem] = resize_photo(full, width, height)[..., 0] / shrunk
-    return Truth(sharp, extent, _load(truth / "paths.npy"))
+    return Truth(sharp, extent, _load(truth / "paths.npy", 4))
 
 
 def _present_settings(root: Path) -> dict[str, object]:
@@ -143,10 +151,12 @@ def _present_settings(root: Path) -> dict[str, object]:
     return {"generator": 0, **present}
 
 
-def _load(path: Path) -> np.ndarray:
+def _load(path: Path, dimensions: int) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.ndim != dimensions:
+            raise ValueError(f"not an array of {dimensions} dimensions")
+    except (OSError, *LOAD_ERRORS) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: damaged ({reason}); remove the whole scene and make it again"

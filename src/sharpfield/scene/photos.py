@@ -153,11 +153,12 @@ def shrunken_photos(photos: Sequence[Path], factor: int) -> tuple[Path, ...]:
     """
     entry = cache_folder() / "photos" / _cache_key(photos, factor)
     cached = tuple(entry / f"{photo.stem}.png" for photo in photos)
-    if not all(path.is_file() for path in cached):
+    if not all(os.path.isfile(path) for path in cached):
         with _cache_errors(entry.parent):
             entry.parent.mkdir(parents=True, exist_ok=True)
             making = Path(tempfile.mkdtemp(prefix=".making-", dir=entry.parent))
             try:
+                making.chmod(0o755)
                 _write_shrunken(photos, factor, making)
                 _publish(making, entry, cached)
             finally:

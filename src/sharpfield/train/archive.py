@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_archive(path: Path) -> Checkpoint:
 
     Raises ``InputError`` for a file that is missing, damaged or not of this program.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"--ft_path {path}: no such file; give a checkpoint such as 200000.tar")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

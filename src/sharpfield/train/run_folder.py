@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def claim_run(
     scene = scene.resolve()
     if not anew:
         _check_place(run)
-    if anew or not (run / CONFIG_FILE).exists():
+    if anew or not os.path.exists(run / CONFIG_FILE):
         return _write_record(run, scene, mine, content)
     theirs = read_run(run)
     if theirs.scene != scene:
@@ -115,11 +116,13 @@ def claim_run(
         )
     check_content(run, theirs, content)
     old, new = _flat(theirs.config), _flat(mine)
-    for key in [*new, *(key for key in old if key not in new)]:
+    # Defaults may differ between versions as well, but to set them alike would not help.
+    only_one_has = sorted(old.keys() ^ new.keys())
+    for key in [*only_one_has, *new]:
         before, now = old.get(key, "unset"), new.get(key, "unset")
         if before != now and key not in may_change:
             advice = "use the same settings to resume it or choose another --output"
-            if "unset" in (before, now):
+            if key in only_one_has:
                 advice = "it is of another version of sharpfield; choose another --output"
             raise InputError(
                 f"{run}: this run was started with {key} = {before}, now it is {now}; {advice}"
@@ -132,9 +135,9 @@ def claim_run(
 def read_run(run: Path) -> RunRecord:
     """The record of an existing run. Raises ``InputError`` when ``run`` is not a run folder."""
     path = run / CONFIG_FILE
-    if not run.is_dir():
+    if not os.path.isdir(run):
         raise InputError(f"{run}: no such run folder; make one with 'sharpfield train'")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{run}: not a run folder (no {CONFIG_FILE}); give a folder of 'train'")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -145,6 +148,7 @@ def read_run(run: Path) -> RunRecord:
         raise InputError(f"{path}: not the record of a sharpfield run; choose another folder")
     config, scene_content = content["config"], content.get("scene_content", {})
     is_sound = isinstance(config, dict) and isinstance(scene_content, dict)
+    is_sound = is_sound and isinstance(content["scene"], str)
     if content["schema"] != _SCHEMA or not is_sound:
         raise InputError(
             f"{path}: written by sharpfield {content.get('version')} in a format that "
@@ -154,10 +158,14 @@ def read_run(run: Path) -> RunRecord:
 
 
 def _check_place(run: Path) -> None:
-    """Raise ``InputError`` where a run would mix with something else."""
-    if run.exists() and not run.is_dir():
+    """Raise ``InputError`` where a run would mix with something else.
+
+    What cannot be looked at does not exist here; who writes there finds out why.
+    """
+    is_folder = os.path.isdir(run)
+    if os.path.exists(run) and not is_folder:
         raise InputError(f"{run}: this is a file, a run needs a folder; choose another --output")
-    if run.is_dir() and not (run / CONFIG_FILE).exists() and not _is_unused(run):
+    if is_folder and not os.path.exists(run / CONFIG_FILE) and not _is_unused(run):
         raise InputError(
             f"{run}: this folder is not empty and is no run folder; choose another --output"
         )
