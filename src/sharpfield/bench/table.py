@@ -174,7 +174,7 @@ def _column_table(suite: Suite, rows: Sequence[Row], failed: Sequence[Row]) -> s
         own, lost = _rows_of(contender, rows), _rows_of(contender, failed)
         alone = len(suite.scenes) == 1
         if own or (lost and alone):
-            cells = [_cell(name, [COLUMNS[name](row.numbers) for row in own]) for name in used]
+            cells = [_cell(name, own) for name in used]
             if alone:
                 cells[0] = _psnr_cell([*own, *lost])
             lines.append(_line([contender.name, str(len(own)), *cells]))
@@ -190,11 +190,18 @@ def _comparable(rows: Sequence[Row]) -> Sequence[Row]:
     return [row for row in rows if row.key.scene in common]
 
 
-def _cell(column: str, values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if column == "Spearman" and known:
-        known += [0.0] * (len(values) - len(known))  # a map of one size tells nothing of blur
-    return f"{mean(known):.{_DIGITS.get(column, 2)}f}" if known else "-"
+def _cell(column: str, rows: Sequence[Row]) -> str:
+    """Mean over scenes of the means over seeds, of which some scenes may have more."""
+    values = [(row.key.scene, COLUMNS[column](row.numbers)) for row in rows]
+    if all(value is None for _, value in values):
+        return "-"
+    of_scene: dict[str, list[float]] = {}
+    for scene, value in values:
+        if value is None and column == "Spearman":
+            value = 0.0  # a map of one size tells nothing of blur
+        if value is not None:
+            of_scene.setdefault(scene, []).append(value)
+    return f"{mean(mean(seeds) for seeds in of_scene.values()):.{_DIGITS.get(column, 2)}f}"
 
 
 def _heading(cells: Sequence[str]) -> list[str]:

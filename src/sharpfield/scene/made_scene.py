@@ -112,7 +112,7 @@ def make_scene(
             shutil.rmtree(making, ignore_errors=True)
 
 
-def _publish(making: Path, root: Path, wanted: Mapping[str, object]) -> None:
+def _publish(making: Path, root: Path, wanted: files.JSON) -> None:
     try:
         making.replace(root)
     except OSError:
