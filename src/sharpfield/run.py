@@ -165,7 +165,7 @@ def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) 
     except InputError as error:
         raise InputError(
             f"{folder / CONFIG_FILE} (written by sharpfield {record.version}): {error}; "
-            "it is of another version, train anew with another --output"
+            "it is of another version or was edited, train anew with another --output"
         ) from None
     scene = read_scene(record.scene, config)
     check_content(folder, record, content_of(scene))

@@ -93,9 +93,8 @@ def test_checkpoints_without_their_record_are_not_lost(
     copied.succeed("whole", **{**TRAINING, "N_iters": STEPS + 3})
     assert copied.archive("whole", STEPS + 3)["global_step"] == STEPS + 2
     steps = [line["step"] for line in copied.metrics("whole")]
-    assert steps == list(range(1, STEPS + 4)) and copied.losses("whole")[:STEPS] == whole.losses(
-        "whole"
-    )
+    assert steps == list(range(1, STEPS + 4))
+    assert copied.losses("whole")[:STEPS] == whole.losses("whole")
 
 
 def test_a_damaged_archive_is_passed_over(whole: Laboratory, copied: Laboratory) -> None:

@@ -73,6 +73,8 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
         scene = read_scene(place.prepare(suite.scene(key.scene)), config)
     except InputError as error:
         return Outcome({}, {}, str(error))
+    if not scene.test_indices:
+        return Outcome({}, {}, f"{scene.root}: no view is held out; add its hold=<n> marker")
     folder = (place.work / "runs" / key.path).with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
     forget_peak_memory(place.device)
@@ -80,8 +82,6 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
         progress = train(Job(folder, scene, config, place.device), observe, ignore)
         run = open_run(folder, place.device)
         evaluation = evaluate(run)
-        if evaluation.mean["psnr"] is None:
-            return Outcome({}, {}, f"{scene.root}: no view is held out; add its hold=<n> marker")
         pictures = _pictures(run, evaluation)
     except Interrupted:
         raise KeyboardInterrupt from None  # its checkpoint helps nobody: rows start from scratch

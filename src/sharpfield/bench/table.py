@@ -112,13 +112,20 @@ def _rows_of(contender: Contender, rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.key.contender == contender.name]
 
 
-def _psnr(rows: Iterable[Row], scene: str) -> dict[str, float]:
-    """Mean PSNR in a scene by blur model, over the seeds that did not fail."""
-    values: dict[str, list[float]] = {}
+def _psnr_by_seed(rows: Iterable[Row], scene: str) -> dict[str, dict[int, float]]:
+    """PSNR in a scene by blur model and seed, where training did not fail."""
+    levels: dict[str, dict[int, float]] = {}
     for row in rows:
         if row.key.scene == scene and row.failure is None:
-            values.setdefault(row.key.contender, []).append(row.numbers["mean"]["psnr"])
-    return {name: mean(levels) for name, levels in values.items()}
+            of_seed = levels.setdefault(row.key.contender, {})
+            of_seed[row.key.seed] = row.numbers["mean"]["psnr"]
+    return levels
+
+
+def _psnr(rows: Iterable[Row], scene: str) -> dict[str, float]:
+    """Mean PSNR in a scene by blur model, over the seeds that did not fail."""
+    levels = _psnr_by_seed(rows, scene)
+    return {name: mean(of_seed.values()) for name, of_seed in levels.items()}
 
 
 def _psnr_cell(rows: Sequence[Row]) -> str:
@@ -136,21 +143,19 @@ def _verdict(suite: Suite, rows: Sequence[Row]) -> str:
     Its variants are no rivals, and do not stand in for it either. A rival is compared with it
     over the seeds that both have: seeds differ by more than some rivals do.
     """
-    levels: dict[tuple[str, str], dict[int, float]] = {}
-    for row in rows:
-        of_seed = levels.setdefault((row.key.contender, row.key.scene), {})
-        of_seed[row.key.seed] = row.numbers["mean"]["psnr"]
     ours = suite.contenders[0].name
-    rivals = [each.name for each in suite.contenders if OURS not in each.settings]
+    rivals = {each.name for each in suite.contenders if OURS not in each.settings}
     gaps: dict[str, tuple[float, str]] = {}
     for scene in suite.scenes:
-        mine = levels.get((ours, scene.name), {})
-        for rival in rivals:
-            theirs = levels.get((rival, scene.name), {})
-            ahead = [mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()]
-            if ahead:
-                gap = (mean(ahead), rival)
-                gaps[scene.name] = min(gap, gaps.get(scene.name, gap))
+        levels = _psnr_by_seed(rows, scene.name)
+        mine = levels.get(ours, {})
+        ahead = [
+            (mean(mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()), rival)
+            for rival, theirs in levels.items()
+            if rival in rivals and mine.keys() & theirs.keys()
+        ]
+        if ahead:
+            gaps[scene.name] = min(ahead)
     if not gaps:
         return ""
     first = sum(gap > 0 for gap, _ in gaps.values())

@@ -22,19 +22,19 @@ START_BESIDE_PATH = 0.3
 
 
 class ThinLens(nn.Module):
-    """Per view, an aperture and the depth in focus; ``disc`` are the points of the unit aperture.
+    """Per view, an aperture and the depth in focus; rays pass it in ``points`` places.
 
     A ray through a point of the aperture meets the ray through its centre in the plane in focus.
     In camera axes that is a shift of the camera and a shear of its directions: no rigid motion,
     but a matrix like a pose, and used like one.
     """
 
-    disc: Float[Tensor, "motions 2"]
+    disc: Float[Tensor, "points 2"]
 
     def __init__(
         self,
         views: int,
-        disc: Float[Tensor, "motions 2"],
+        points: int,
         start_pixels: float,
         camera: Camera,
         depth: float,
@@ -44,7 +44,7 @@ class ThinLens(nn.Module):
         self.unit = PIXELS_PER_UNIT * depth / camera.focal_x
         self.aperture = nn.Parameter(torch.full((views,), start_pixels / PIXELS_PER_UNIT))
         self.focus = nn.Parameter(torch.zeros(views))
-        self.register_buffer("disc", disc, persistent=False)
+        self.register_buffer("disc", disc_points(points), persistent=False)
 
     def radius(self) -> Float[Tensor, " views"]:
         """Radius of the aperture in scene units."""
@@ -70,7 +70,7 @@ class LensMotions(Motions):
         super().__init__(views, config, camera, depth)
         self.encoder = nn.Sequential()
         self.code_width = config.embedding
-        self.lens = ThinLens(views, disc_points(config.motions), config.start_pixels, camera, depth)
+        self.lens = ThinLens(views, config.motions, config.start_pixels, camera, depth)
 
     def path(
         self,
@@ -93,7 +93,7 @@ class ShakenLens(RigidMotions):
     def __init__(self, views: int, config: BlurConfig, camera: Camera, depth: float) -> None:
         super().__init__(views, config, camera, depth)
         start = START_BESIDE_PATH * config.start_pixels
-        self.lens = ThinLens(views, disc_points(config.motions), start, camera, depth)
+        self.lens = ThinLens(views, config.motions, start, camera, depth)
 
     def aperture(self) -> Aperture:
         return self.lens.opened()
@@ -121,4 +121,4 @@ def disc_points(points: int) -> Float[Tensor, "points 2"]:
         angle = 2.0 * math.pi * (torch.arange(len(ring)).double() + first) / len(ring)
         radius = math.sqrt((first + last) / (2.0 * cells))
         disc[ring] = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
-    return (disc - disc.mean(0)).float()
+    return (disc - disc.mean(0)).float()  # a single point is no ring, but the centre

@@ -128,7 +128,7 @@ def _train(
 ) -> None:
     folder = options.basedir / options.expname
     # A folder that only pictures were rendered into is no run yet, and may become one.
-    anew = options.no_reload or not (folder / CONFIG_FILE).exists()
+    anew = options.no_reload or not os.path.exists(folder / CONFIG_FILE)
     start = _start(options, anew)
     config = _rehearsed(options, Trainer(scene, config, device), start, group)
     job = Job(folder, scene, config, device, group, CLASSIC_MAY_CHANGE, start, anew)

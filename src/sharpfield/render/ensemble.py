@@ -13,7 +13,8 @@ from sharpfield.geometry.rays import Rays
 from sharpfield.render.renderer import RayColours, Renderer, mean_picture
 
 TURN = 7
-"""Steps that a field trains on end. A prime: what is done at every n-th step reaches all fields."""
+"""Steps that a field trains on end. A prime: what is done at every n-th step reaches all of a few
+fields, unless n is a multiple of it."""
 
 
 class EnsembleRenderer(Renderer):

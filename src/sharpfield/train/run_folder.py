@@ -147,9 +147,8 @@ def read_run(run: Path) -> RunRecord:
     if not isinstance(content, dict) or not {"scene", "config", "schema"} <= content.keys():
         raise InputError(f"{path}: not the record of a sharpfield run; choose another folder")
     config, scene_content = content["config"], content.get("scene_content", {})
-    is_sound = isinstance(config, dict) and isinstance(scene_content, dict)
-    is_sound = is_sound and isinstance(content["scene"], str)
-    if content["schema"] != _SCHEMA or not is_sound:
+    is_sound = isinstance(content["scene"], str) and isinstance(config, dict)
+    if content["schema"] != _SCHEMA or not (is_sound and isinstance(scene_content, dict)):
         raise InputError(
             f"{path}: written by sharpfield {content.get('version')} in a format that "
             f"{sharpfield.__version__} does not read; choose another folder"
