@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +51,21 @@ def replacing(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def folder_in_the_making(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder``, readable by all, to be filled and then moved there.
+
+    Missing parent folders are made. What the block leaves of it is removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        making.chmod(0o755)
+        yield making
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 @contextmanager

@@ -57,11 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         try:
             code = command.main(args=list(arguments), prog_name="sharpfield", standalone_mode=False)
         except UsageError as error:  # type: ignore[misc]
-            if arguments:
-                raise InputError(error.format_message()) from None
-            code = USER_ERROR
-        # No command: the help has been shown, for which old versions of click return 0.
-        return int(code or 0) if arguments else USER_ERROR
+            if not arguments:  # the help has been shown
+                return USER_ERROR
+            raise InputError(error.format_message()) from None
+        return int(code or 0) if arguments else USER_ERROR  # old versions of click return 0
 
     return exit_code("sharpfield", verb)
 

@@ -9,8 +9,6 @@ sharp photo), ``extent/<name>.npy`` (float32 height x width, true blur extent in
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -100,16 +98,10 @@ def make_scene(
             f"{root}: holds something other than this {kind} scene; "
             "remove it or choose another folder"
         )
-    with files.explaining(root):
-        root.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-        try:
-            making.chmod(0o755)
-            _write(making, hold, camera, shoot())
-            files.write_json(making / _SETTINGS, wanted)
-            _publish(making, root, wanted)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    with files.explaining(root), files.folder_in_the_making(root) as making:
+        _write(making, hold, camera, shoot())
+        files.write_json(making / _SETTINGS, wanted)
+        _publish(making, root, wanted)
 
 
 def _publish(making: Path, root: Path, wanted: files.JSON) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -154,15 +153,9 @@ def shrunken_photos(photos: Sequence[Path], factor: int) -> tuple[Path, ...]:
     entry = cache_folder() / "photos" / _cache_key(photos, factor)
     cached = tuple(entry / f"{photo.stem}.png" for photo in photos)
     if not all(os.path.isfile(path) for path in cached):
-        with _cache_errors(entry.parent):
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            making = Path(tempfile.mkdtemp(prefix=".making-", dir=entry.parent))
-            try:
-                making.chmod(0o755)
-                _write_shrunken(photos, factor, making)
-                _publish(making, entry, cached)
-            finally:
-                shutil.rmtree(making, ignore_errors=True)
+        with _cache_errors(entry.parent), files.folder_in_the_making(entry) as making:
+            _write_shrunken(photos, factor, making)
+            _publish(making, entry, cached)
     return cached
 
 
