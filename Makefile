@@ -24,6 +24,7 @@ format: $(STAMP)
 
 types: $(STAMP)
 	.venv/bin/mypy
+	.venv/bin/mypy --platform win32 src
 
 bench: $(STAMP) ## every number of benchmarks/RESULTS.md and MEMORY.md
 	.venv/bin/pip install -q -c constraints.txt -e '.[photoreal]'

@@ -39,6 +39,7 @@ FORBIDDEN_MODULES = {"pickle", "dill", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"cuda", "set_default_tensor_type", "set_default_device", "set_default_dtype"}
 ONLY_CLI_CALLS = {"print", "input", "exit", "quit", "sys.exit", "os._exit"}
 ONLY_CLI_MODULES = {"rich", "typer", "click"}
+UNIX_ONLY_MODULES = {"fcntl", "grp", "pwd", "resource", "termios", "tty"}
 
 
 def room_of(path: Path) -> str:
@@ -70,6 +71,21 @@ def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, "torch.load_plain" if name == "torch.load" and plain else name
 
 
+def imported_at_once(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What is imported together with the module: functions are left out."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(node)
+        elif not isinstance(node, ast.FunctionDef):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _top(name: str) -> str:
+    return name.split(".")[0]
+
+
 def faults(path: Path, source: str) -> list[str]:
     """What in ``source``, standing at ``path``, breaks a rule."""
     tree, room = ast.parse(source), room_of(path)
@@ -79,11 +95,16 @@ def faults(path: Path, source: str) -> list[str]:
         if other != room and LEVEL[other] >= LEVEL[room]
     ]
     for line, name in imported(tree):
-        top = name.split(".")[0]
+        top = _top(name)
         if top in FORBIDDEN_MODULES or name == "torch.load":
             found.append(f"{line}: {name} executes on load")
         if top in ONLY_CLI_MODULES and LEVEL[room] < LEVEL["cli"]:
             found.append(f"{line}: only cli talks to the user, not {name}")
+    found += [
+        f"{line}: Windows has no {name}"
+        for line, name in imported_at_once(tree)
+        if _top(name) in UNIX_ONLY_MODULES
+    ]
     for line, name in calls(tree):
         if name == "torch.load":
             found.append(f"{line}: {name} executes on load without weights_only")
@@ -117,6 +138,8 @@ def test_module_follows_the_rules(path: Path) -> None:
         ("cli/train.py", "state = torch.load(path, weights_only=False)"),
         ("cli/train.py", "from torch import load"),
         ("cli/train.py", "import pickle"),
+        ("train/memory.py", "import resource"),
+        ("train/memory.py", "class A:\n    from resource import getrusage"),
     ],
 )
 def test_a_fault_is_noticed(place: str, source: str) -> None:
@@ -131,6 +154,7 @@ def test_a_fault_is_noticed(place: str, source: str) -> None:
         ("cli/app.py", "import rich\nprint(1)\nfrom sharpfield.report.page import write"),
         ("cli/train.py", "state = torch.load(path, weights_only=True)"),
         ("fields/mlp.py", "x.to('cuda')\ntorch.cuda.is_available()"),
+        ("train/memory.py", "def f():\n    import resource"),
     ],
 )
 def test_what_is_allowed_passes(place: str, source: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import sharpfield
 from sharpfield.errors import InputError
@@ -173,3 +174,26 @@ def test_a_failure_before_the_claim_leaves_no_folder(tmp_path: Path) -> None:
     with lock_run(tmp_path / "new"):
         claim_run(tmp_path / "new", CONFIG, tmp_path, CONTENT)
     assert (tmp_path / "new" / "config.yaml").is_file()
+
+
+def test_a_lock_that_only_its_release_removes_leaves_no_folder_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where nobody removes an open file."""
+    remove = Path.unlink
+    held: list[str] = []
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if held:
+            raise PermissionError(path)
+        remove(path, missing_ok)
+
+    def release(lock: FileLock) -> None:
+        held.clear()
+        remove(Path(lock.lock_file), missing_ok=True)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(FileLock, "release", release)
+    with lock_run(tmp_path / "new"):
+        held.append("the lock")
+    assert list(tmp_path.iterdir()) == []

@@ -65,9 +65,10 @@ def _start(
     suite: Suite, key: RowKey, place: Place, seconds: float
 ) -> tuple[BaseProcess, Connection]:
     """A process that waits for its first turn."""
-    kinds = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
-    context.set_forkserver_preload([__name__])
+    context: Any = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe()
     process = context.Process(target=_train, args=(suite, key, place, seconds, theirs), daemon=True)
     process.start()

@@ -20,7 +20,11 @@ from sharpfield.errors import InputError
 _STOP_SECONDS = "600"
 """How long processes may take, after Ctrl-C, to finish a step and write the checkpoint."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    if hasattr(signal, name)  # Windows has the first two
+)
 
 
 def launch(processes: int, command: Sequence[str]) -> int:
@@ -58,10 +62,10 @@ def _exit_code(failures: Mapping[int, ProcessFailure], processes: int) -> int:
     rank, culprit = min(failures.items(), key=lambda item: item[1].timestamp)
     if culprit.exitcode > 0:
         return culprit.exitcode
-    number = -culprit.exitcode
-    hint = " (by hand, or for lack of memory)" if number == signal.SIGKILL else ""
+    name = signal.Signals(-culprit.exitcode).name
+    hint = " (by hand, or for lack of memory)" if name == "SIGKILL" else ""
     raise InputError(
-        f"process {rank + 1} of {processes} was ended by {signal.Signals(number).name}{hint}; "
+        f"process {rank + 1} of {processes} was ended by {name}{hint}; "
         "start the same command again to go on from the newest checkpoint"
     )
 

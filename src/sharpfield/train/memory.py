@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -44,5 +44,9 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Highest memory since ``forget_peak_memory`` or the start: allocated (CUDA), or resident."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

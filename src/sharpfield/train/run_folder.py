@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +81,14 @@ def lock_run(run: Path, anew: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        if run.is_dir() and _is_unused(run):
-            (run / _LOCK_FILE).unlink(missing_ok=True)
-            run.rmdir()
+        unused = run.is_dir() and _is_unused(run)
+        if unused:
+            with suppress(PermissionError):  # Windows removes no open file, but when it is released
+                (run / _LOCK_FILE).unlink(missing_ok=True)
         lock.release()
+        if unused:
+            with suppress(OSError):  # the next trainer may be here already
+                run.rmdir()
 
 
 def claim_run(
