@@ -40,6 +40,7 @@ from sharpfield.geometry.rays import pixel_centres
 from sharpfield.ops.nested_rays import bilinear, open_gates
 
 LEARNING = (FIRST_LEARNING, SOFT_LEARNING, HARD_LEARNING)
+JUDGING = replace(HARD, judge_photos=True)
 
 
 def photo_loss(kernel: Kernel) -> Tensor:
@@ -242,6 +243,9 @@ class TestGates:
         force_size(model, 1.0)
         kernel = kernel_of(model, random_pixels(), HARD)
         assert kernel.exploration is None and len(kernel.pixel) == 80
+        kernel = kernel_of(model, random_pixels(), JUDGING)
+        assert kernel.exploration is not None and len(kernel.exploration) == 0
+        assert len(kernel.pixel) == 80
 
     def test_a_step_that_learns_renews_the_maps_of_its_views_only(self) -> None:
         model = dynamic()
@@ -298,7 +302,7 @@ class TestPhotoGate:
         assert sharp[:explored].any() and (taught[sharp[:explored]] > 0).all()
         assert (taught[~sharp[:explored]] < taught[sharp[:explored]].min()).all()
 
-    @pytest.mark.parametrize("phase", LEARNING)
+    @pytest.mark.parametrize("phase", [*LEARNING, JUDGING])
     def test_every_pixel_that_has_all_its_rays_tells_of_its_photo(self, phase: Phase) -> None:
         """Not only those that are explored, nor what pixels that lack some show."""
         model, pixels, _ = self.closed(0.1)
@@ -307,11 +311,10 @@ class TestPhotoGate:
         colours = torch.full((len(kernel), 3), 0.4)
         last = pixels.view == VIEWS - 1
         colours[last[kernel.pixel]] = random_colours(len(kernel))[last[kernel.pixel]]
-        model.photo_gate.changes.fill_(-1.0)
         own_loss(model, kernel, pixels, colours)
-        changes = model.photo_gate.changes
-        seen = torch.bincount(pixels.view[told], minlength=VIEWS) > 0
-        assert torch.equal(changes >= 0, seen)
+        changes, count = model.photo_gate.changes.unbind(1)
+        assert torch.equal(count, torch.bincount(pixels.view[told], minlength=VIEWS).float())
+        seen = count > 0
         assert seen[VIEWS - 1] and changes[VIEWS - 1] > 1e-3
         assert changes[: VIEWS - 1].max() < 1e-9
         assert model.photo_gate.open.tolist() == [not s for s in seen[:-1].tolist()] + [True]

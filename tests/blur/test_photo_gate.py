@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sharpfield.blur.photo_gate import PhotoGate, mean_per_view
+from sharpfield.blur.photo_gate import PhotoGate, added_to_fading
 
 VIEWS = 5
 EACH = torch.arange(VIEWS)
@@ -67,10 +67,10 @@ def test_a_photo_is_judged_by_all_that_was_seen_of_it() -> None:
     for _ in range(3):
         follow(ours, EACH[some], torch.zeros(2))
         assert ours.open.all()
-    for _ in range(12):
+    for _ in range(20):
         follow(ours, EACH[some], torch.zeros(2))
     assert torch.equal(ours.open, ~some)
-    for _ in range(3):
+    for _ in range(20):
         follow(ours, EACH[some], torch.full((2,), 0.01))
     assert ours.open.all()
 
@@ -117,7 +117,7 @@ def test_gains_of_long_ago_are_forgotten() -> None:
     assert not ours.open[0]
 
 
-def test_pixels_of_a_photo_count_alike() -> None:
-    seen, mean = mean_per_view(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2, 2, 0]), VIEWS)
-    assert seen.tolist() == [True, False, True, False, False]
-    assert mean.tolist() == [5.0, 0.0, 2.0, 0.0, 0.0]
+def test_pixels_of_a_photo_count_alike_and_older_ones_less() -> None:
+    view, values = torch.tensor([2, 2, 0]), torch.tensor([[1.0], [3.0], [5.0]])
+    sums = added_to_fading(torch.full((VIEWS, 1), 8.0), view, values, 2)
+    assert sums[:, 0].tolist() == [4.0 + 5.0, 8.0, 2.0 + 4.0, 8.0, 8.0]

@@ -148,6 +148,14 @@ class TestSchedule:
             assert all(learns[0]) and [i for i, taught in enumerate(learns[1]) if taught] == [0, 8]
         assert all(phase_at(0.35, step, config, first).learn_mask for step in range(8))
 
+    def test_photos_are_judged_all_the_time_until_the_mask_opens(self) -> None:
+        config = small_config("dynamic")
+        phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]
+        assert [s for s in range(STEPS) if phases[s].judge_photos] == [3, 4, 8]
+        opens = config.train.settle
+        assert all(phase_at(opens - 0.01, step, config).judge_photos for step in range(8))
+        assert not phase_at(0.0, 0, config).judge_photos
+
     def test_motions_rest_now_and_then_once_they_are_found(self) -> None:
         config = with_overrides(small_config("dynamic"), ["blur.motions_every=3"])
         phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]

@@ -29,11 +29,11 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Exploration:
-    """The first pixels of a kernel have all their rays, for the mask to learn from.
+    """The first pixels of a kernel, if any, have all their rays, for the mask to learn from.
 
     ``sizes`` are the kernel sizes that the mask would have given them, ``weights`` what motions
-    count at every size from 1. ``each_alone``: the field is sharp enough that pixels which look
-    sharp may do without a kernel.
+    count at every size from 1, for all pixels. ``each_alone``: the field is sharp enough that
+    pixels which look sharp may do without a kernel.
     """
 
     sizes: Float[Tensor, " explored"]
@@ -120,6 +120,7 @@ class Phase:
     ``mask_open``: the mask decides (else every pixel has the same kernel size).
     ``temperature``: width of the soft gates in ranks; 0 means hard gates.
     ``learn_mask``: this step trains the Mask CNN.
+    ``judge_photos``: this step, like those that train the mask, tells photos that need no kernel.
     ``learn_motions``: this step trains motions and weights; a step that trains nothing of the
     blur model is cheaper.
     """
@@ -128,6 +129,7 @@ class Phase:
     mask_open: bool = False
     temperature: float = 0.0
     learn_mask: bool = False
+    judge_photos: bool = False
     learn_motions: bool = True
 
     @property

@@ -6,11 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-MEMORY = 0.3
-"""Weight of what was seen last in the running mean of how much a photo's kernel changes it."""
-
-REMEMBERED_PIXELS = 4000
-"""Pixels of a photo after which what its kernel gained counts a third."""
+CHANGE_PIXELS = 80
+GAIN_PIXELS = 4000
+"""Pixels of a photo after which what its kernel changed, and what it gained, counts a third."""
 
 SIGNIFICANT = 3.0
 """A gain is one when it exceeds its standard error this many times..."""
@@ -31,8 +29,9 @@ class PhotoGate(nn.Module):
     whole photo what half a dozen of its pixels tell at once.
     """
 
-    changes: Float[Tensor, " views"]
-    """Mean squared change of each photo by its kernel, in display colours; below 0: not known."""
+    changes: Float[Tensor, "views 2"]
+    """Sums over the pixels of each photo, fading: their squared change by its kernel, in display
+    colours, and one for each pixel."""
 
     gains: Float[Tensor, "views 3"]
     """Sums over the pixels of each photo, fading: by how much their kernel lowers their squared
@@ -44,7 +43,7 @@ class PhotoGate(nn.Module):
     def __init__(self, views: int, share: float, tolerance: float) -> None:
         super().__init__()
         self.share, self.tolerance = share, tolerance
-        self.register_buffer("changes", torch.full((views,), -1.0))
+        self.register_buffer("changes", torch.zeros(views, 2))
         self.register_buffer("gains", torch.zeros(views, 3))
         self.register_buffer("open", torch.ones(views, dtype=torch.bool))
 
@@ -67,27 +66,27 @@ class PhotoGate(nn.Module):
         without it and with it.
         """
         gain = unmoved - blurred
-        fading = (1.0 - 1.0 / REMEMBERED_PIXELS) ** torch.bincount(view, minlength=len(self.gains))
-        fresh_gains = torch.stack([gain, gain.square(), blurred], dim=1)
-        self.gains = (self.gains * fading[:, None]).index_add(0, view, fresh_gains)
-        seen, fresh = mean_per_view(change, view, len(self.changes))
-        known = self.changes >= 0
-        followed = torch.where(known, torch.lerp(self.changes, fresh, MEMORY), fresh)
-        self.changes = torch.where(seen, followed, self.changes)
+        changed = torch.stack([change, torch.ones_like(change)], dim=1)
+        gained = torch.stack([gain, gain.square(), blurred], dim=1)
+        self.changes = added_to_fading(self.changes, view, changed, CHANGE_PIXELS)
+        self.gains = added_to_fading(self.gains, view, gained, GAIN_PIXELS)
         self.open = self._judged()
 
     def _judged(self) -> Bool[Tensor, " views"]:
-        known = self.changes >= 0
-        change_of = self.changes.clamp(min=0.0).sqrt()
+        total, count = self.changes.unbind(1)
+        change_of = (total / count.clamp(min=1e-9)).sqrt()
+        known = count > 0
         usual = change_of.sum() / known.sum().clamp(min=1)
         smeared = change_of > (self.share * usual).clamp(min=self.tolerance)
         return ~known | smeared | self.helped
 
 
-def mean_per_view(
-    values: Float[Tensor, " pixels"], view: Int[Tensor, " pixels"], views: int
-) -> tuple[Bool[Tensor, " views"], Float[Tensor, " views"]]:
-    """Which views have pixels, and the mean over them (0 for the others)."""
-    count = torch.bincount(view, minlength=views)
-    sums = values.new_zeros(views).index_add(0, view, values)
-    return count > 0, sums / count.clamp(min=1)
+def added_to_fading(
+    sums: Float[Tensor, "views values"],
+    view: Int[Tensor, " pixels"],
+    values: Float[Tensor, "pixels values"],
+    remembered: int,
+) -> Float[Tensor, "views values"]:
+    """``sums``, in which so many pixels of a view later a third is left, and what pixels add."""
+    fading = (1.0 - 1.0 / remembered) ** torch.bincount(view, minlength=len(sums))
+    return (sums * fading[:, None]).index_add(0, view, values)

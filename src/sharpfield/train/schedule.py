@@ -9,6 +9,11 @@ SOFTEST = 1.0
 SHARPEST = 0.2
 """Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
 
+PHOTOS_EVERY = 4
+"""Photos are judged at every step until it matters, and at every so many from then on, for it takes
+4 % of a step. Lessons of the mask alone are so rare in a short training that sharp photos would be
+noticed late."""
+
 IDLE = 0.9
 IDLE_PAUSE = 8
 """A mask that keeps more than this share of the rays it may close is taught so many times less."""
@@ -34,9 +39,10 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
     every = blur.mask_every
     if progress >= train.settle and kernel_size > IDLE * blur.most_rays(hard):
         every *= IDLE_PAUSE
-    learn = blur.model == "dynamic" and progress >= learn_from and step % every == 0
+    learns = blur.model == "dynamic" and progress >= learn_from
+    learn = learns and step % every == 0
     if progress < train.settle:
-        return Phase(kernel_open=True, learn_mask=learn)
+        return Phase(kernel_open=True, learn_mask=learn, judge_photos=learns)
     temperature = 0.0
     if not hard:
         done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
@@ -46,6 +52,7 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
         mask_open=True,
         temperature=temperature,
         learn_mask=learn,
+        judge_photos=learns and step % PHOTOS_EVERY == 0,
         learn_motions=step % blur.motions_every == 0,
     )
 
