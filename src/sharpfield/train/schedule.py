@@ -10,7 +10,7 @@ SHARPEST = 0.2
 """Temperatures of the soft gates, in ranks, when the mask opens and just before it hardens."""
 
 PHOTOS_EVERY = 4
-"""Photos are judged at every step until it matters, and at every so many from then on, for it takes
+"""Photos are judged at every step until the mask opens, then at every so many, since it takes
 4 % of a step. Lessons of the mask alone are so rare in a short training that sharp photos would be
 noticed late."""
 
