@@ -160,7 +160,7 @@ class BlurConfig:
     mask_reach: Count = 2
     """Dilation of its last layer: around each pixel it sees 18 + 8 times as many pixels across."""
     mask_every: Count = 12
-    """The Mask CNN learns at every n-th step."""
+    """The Mask CNN learns at every n-th step, in a short training more often."""
     mask_views: Count = 2
     """Views that a mask step looks at."""
     mask_exploration: SomeShare = 0.1

@@ -148,6 +148,13 @@ class TestSchedule:
             assert all(learns[0]) and [i for i, taught in enumerate(learns[1]) if taught] == [0, 8]
         assert all(phase_at(0.35, step, config, first).learn_mask for step in range(8))
 
+    @pytest.mark.parametrize(("steps", "every"), [(5000, 12), (1200, 12), (800, 8), (200, 4)])
+    def test_a_short_training_teaches_the_mask_more_often(self, steps: int, every: int) -> None:
+        config = with_overrides(small_config("dynamic"), ["blur.mask_every=12"])
+        phases = {step: phase_at(step / steps, step, config) for step in range(steps // 2, steps)}
+        lessons = [step for step, phase in phases.items() if phase.learn_mask]
+        assert lessons == [step for step in phases if step % every == 0]
+
     def test_photos_are_judged_all_the_time_until_the_mask_opens(self) -> None:
         config = small_config("dynamic")
         phases = [phase_at(step / STEPS, step, config) for step in range(STEPS)]

@@ -14,6 +14,11 @@ PHOTOS_EVERY = 4
 4 % of a step. Lessons of the mask alone are so rare in a short training that sharp photos would be
 noticed late."""
 
+LESSONS = 100
+OFTENEST = 4
+"""A training of fewer steps than so many times ``blur.mask_every`` teaches the mask more often, in
+proportion, down to every fourth step."""
+
 IDLE = 0.9
 IDLE_PAUSE = 8
 """A mask that keeps more than this share of the rays it may close is taught so many times less."""
@@ -36,7 +41,7 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
         return WARM_UP
     learn_from = (train.warmup + train.settle) / 2
     hard = progress >= train.harden
-    every = blur.mask_every
+    every = min(blur.mask_every, max(OFTENEST, round(step / max(progress, 1e-6) / LESSONS)))
     if progress >= train.settle and kernel_size > IDLE * blur.most_rays(hard):
         every *= IDLE_PAUSE
     learns = blur.model == "dynamic" and progress >= learn_from
