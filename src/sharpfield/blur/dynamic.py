@@ -121,13 +121,13 @@ class DynamicBlur(RigidBlur):
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
         opening, nest = self._opening(phase), self._nest()
         rays = nested_rays(self.sizes, others.view, others.xy, self.camera, opening, nest)
-        if explored:
-            kernel = self._explored_kernel(learning, opening, nest, phase)
-            return kernel + Kernel(*rays, len(others))
-        if not phase.judge_photos:
-            return Kernel(*rays, len(others))
-        nothing = Exploration(self.sizes.new_zeros(0), nest.sized.detach(), phase.hard)
-        return Kernel(*rays, len(others), nothing)
+        judged = None
+        if phase.judge_photos:
+            judged = Exploration(self.sizes.new_zeros(0), nest.sized.detach(), phase.hard)
+        kernel = Kernel(*rays, len(others), judged)
+        if not explored:
+            return kernel
+        return self._explored_kernel(learning, opening, nest, phase) + kernel
 
     def _explored_kernel(
         self, pixels: Pixels, opening: Opening, nest: Nest, phase: Phase
@@ -196,11 +196,10 @@ class DynamicBlur(RigidBlur):
     ) -> Float[Tensor, ""]:
         """What the rays just rendered teach the mask: which ranks explored pixels should open."""
         lessons = kernel.exploration
-        if lessons is None:
+        if lessons is not None:
+            self._judge_photos(lessons, kernel, pixels, photo, colours, display)
+        if not lessons:
             return super().own_loss(kernel, pixels, photo, colours, display)
-        self._judge_photos(lessons, kernel, pixels, photo, colours, display)
-        if not len(lessons):
-            return colours.new_zeros(())
         has_kernel = self.photo_gate.open[pixels.view[: len(lessons)]]
         wanted = self._wanted_sizes(lessons, pixels, colours, display)
         wanted = torch.where(has_kernel, wanted, 1)

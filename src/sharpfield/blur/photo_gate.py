@@ -74,7 +74,7 @@ class PhotoGate(nn.Module):
 
     def _judged(self) -> Bool[Tensor, " views"]:
         total, count = self.changes.unbind(1)
-        change_of = (total / count.clamp(min=1e-9)).sqrt()
+        change_of = (total / count.clamp(min=1.0)).sqrt()
         known = count > 0
         usual = change_of.sum() / known.sum().clamp(min=1)
         smeared = change_of > (self.share * usual).clamp(min=self.tolerance)
