@@ -5,8 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+
+@cached_njit(parallel=True, fastmath=True)
 def composite(density, colour, t, starts, step, out_colour, out_depth, weights):  # type: ignore[no-untyped-def]
     for r in numba.prange(starts.shape[0] - 1):
         transmittance = np.float32(1.0)
@@ -26,7 +28,7 @@ def composite(density, colour, t, starts, step, out_colour, out_depth, weights):
         out_depth[r] = depth
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@cached_njit(parallel=True, fastmath=True)
 def composite_gradient(  # type: ignore[no-untyped-def]
     density, colour, starts, step, weights, upstream, density_gradient, colour_gradient
 ):

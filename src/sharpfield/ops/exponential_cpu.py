@@ -6,6 +6,8 @@ import math
 
 import numba
 
+from sharpfield.jit import cached_njit
+
 SMALL = 1e-4
 """Squared angle below which the factors come from their Taylor series."""
 
@@ -52,7 +54,7 @@ def _vector(row, start):  # type: ignore[no-untyped-def]
     return (numba.float64(row[start]), numba.float64(row[start + 1]), numba.float64(row[start + 2]))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def exponential(twists, motions):  # type: ignore[no-untyped-def]
     for n in range(twists.shape[0]):
         w, v = _vector(twists[n], 0), _vector(twists[n], 3)
@@ -74,7 +76,7 @@ def exponential(twists, motions):  # type: ignore[no-untyped-def]
         out[2, 1] += a * w[0]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def exponential_gradient(twists, upstream, gradient):  # type: ignore[no-untyped-def]
     """Products of ``upstream`` with the rotation ``I + a W + b W^2``, ``W^2 = w w' - x^2 I``, and
     the translation ``v + b w x v + c w x (w x v)``, differentiated term by term."""

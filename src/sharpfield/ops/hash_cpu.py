@@ -14,6 +14,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
 from sharpfield.ops.hash_spec import PRIMES
 from sharpfield.ops.table_cpu import add_to_row, look_up_tile
 from sharpfield.ops.tiles_cpu import LANES
@@ -155,7 +156,7 @@ def _interpolate(value, fraction, out):  # type: ignore[no-untyped-def]
         out[i] = gz * near + fz * far
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def encode(points, table, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
     count, levels = points.shape[1], resolutions.shape[0]
     grid = (resolutions, offsets, hashed)
@@ -195,7 +196,7 @@ def _scatter(g0, g1, weight, row, out):  # type: ignore[no-untyped-def]
             add_to_row(out, row[at], weight[at], g0[i], g1[i])
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def scatter_table_gradient(points, gradient, resolutions, offsets, hashed, order, out):  # type: ignore[no-untyped-def]
     """Write d loss / d table to ``out``; ``order`` spreads dear and cheap levels over threads."""
     count, levels = points.shape[1], resolutions.shape[0]
@@ -237,7 +238,7 @@ def _add_slope(value, fraction, cells, x, y, z):  # type: ignore[no-untyped-def]
         z[i] += cells[2] * along_z
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def point_gradient(points, table, gradient, resolutions, offsets, hashed, threads, out):  # type: ignore[no-untyped-def]
     """d loss / d points, zero where a coordinate was clamped."""
     count, levels = points.shape[1], resolutions.shape[0]

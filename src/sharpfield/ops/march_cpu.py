@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
+
 _BLOCK = 64
 """Steps whose cells are found at once, in a loop that the compiler vectorises."""
 
@@ -53,7 +55,7 @@ def _walk(origin, direction, offset, step, flat, shape, thin, opaque, most, cell
     return kept
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@cached_njit(parallel=True, fastmath=True)
 def walk(origins, directions, offsets, step, density, thin, opaque, most, slots, counts):  # type: ignore[no-untyped-def]
     flat = density.ravel()
     for ray in numba.prange(origins.shape[0]):
@@ -64,7 +66,7 @@ def walk(origins, directions, offsets, step, density, thin, opaque, most, slots,
         )  # fmt: skip
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@cached_njit(parallel=True, fastmath=True)
 def pack(slots, offsets, starts, t, ray):  # type: ignore[no-untyped-def]
     steps = np.float32(slots.shape[1])
     for r in numba.prange(slots.shape[0]):
@@ -74,7 +76,7 @@ def pack(slots, offsets, starts, t, ray):  # type: ignore[no-untyped-def]
             ray[first + i] = r
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@cached_njit(parallel=True, fastmath=True)
 def points(origins, directions, t, starts, out):  # type: ignore[no-untyped-def]
     """Axis by axis in memory, as ``hash_cpu`` wants them."""
     for r in numba.prange(starts.shape[0] - 1):
@@ -84,7 +86,7 @@ def points(origins, directions, t, starts, out):  # type: ignore[no-untyped-def]
                 out[axis, i] = origin + t[i] * direction
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@cached_njit(parallel=True, fastmath=True)
 def points_gradient(gradient, t, starts, origin_gradient, direction_gradient):  # type: ignore[no-untyped-def]
     for r in numba.prange(starts.shape[0] - 1):
         for axis in range(3):

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
+
 
 @numba.njit(inline="always")
 def _between(place, pixels, cells):  # type: ignore[no-untyped-def]
@@ -32,7 +34,7 @@ def _gate(height, temperature):  # type: ignore[no-untyped-def]
     return 1.0 if height > 0.0 else 0.0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def nested_rays(  # type: ignore[no-untyped-def]
     width, height, offset, slope, temperature, threshold, renormalise,
     maps, view, xy, most, rank, sized, poses,
@@ -70,7 +72,7 @@ def nested_rays(  # type: ignore[no-untyped-def]
     return rays
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def nested_rays_gradient(  # type: ignore[no-untyped-def]
     renormalise, view, pixel, motion, weights, of_size, totals,
     d_poses, d_weights, sized_gradient, poses_gradient,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
 from sharpfield.ops.blocks_cpu import (
     BLOCK,
     CHUNKS,
@@ -71,7 +72,7 @@ def _add_density_gradient(d_density, density, feature, first, gain, empty, limit
             out[i] += gain * density[first + i] * d_density[first + i]
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def density(encoded, w1, w2, gain, empty, limit, out):  # type: ignore[no-untyped-def]
     """The density alone, by the first column of ``w2``."""
     to_hidden, to_feature = padded(w1.T), padded(w2[:, :1].T)
@@ -84,7 +85,7 @@ def density(encoded, w1, w2, gain, empty, limit, out):  # type: ignore[no-untype
             _store_density(feature, block * BLOCK, gain, empty, limit, out)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def radiance(  # type: ignore[no-untyped-def]
     encoded, seen_along, ray, w1, w2, v1, v2, gain, empty, limit, feature, density, colour
 ):
@@ -106,7 +107,7 @@ def radiance(  # type: ignore[no-untyped-def]
             _store_colour(value, first, colour)
 
 
-@numba.njit(parallel=True, cache=True)
+@cached_njit(parallel=True)
 def radiance_gradient(  # type: ignore[no-untyped-def]
     encoded, seen_along, ray, w1, w2, v1, v2, gain, empty, limit, feature, density, colour,
     d_density, d_colour, d_encoded, d_w1, d_w2, d_v1, d_v2,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
+
 
 @numba.njit(inline="always")
 def _towards(xy, pixel, camera):  # type: ignore[no-untyped-def]
@@ -13,7 +15,7 @@ def _towards(xy, pixel, camera):  # type: ignore[no-untyped-def]
     return (xy[pixel, 0] - centre_x) / focal_x, (centre_y - xy[pixel, 1]) / focal_y
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def pixel_rays(camera, xy, pixel, poses, origins, directions):  # type: ignore[no-untyped-def]
     for r in range(len(pixel)):
         x, y = _towards(xy, pixel[r], camera)
@@ -22,7 +24,7 @@ def pixel_rays(camera, xy, pixel, poses, origins, directions):  # type: ignore[n
             origins[r, i] = poses[r, i, 3]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def pixel_rays_gradient(camera, xy, pixel, d_origins, d_directions, d_poses):  # type: ignore[no-untyped-def]
     for r in range(len(pixel)):
         x, y = _towards(xy, pixel[r], camera)
@@ -33,7 +35,7 @@ def pixel_rays_gradient(camera, xy, pixel, d_origins, d_directions, d_poses):  #
             d_poses[r, i, 3] = d_origins[r, i]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def cube_rays(origins, directions, planes, scale, offset, enter, across):  # type: ignore[no-untyped-def]
     for r in range(len(origins)):
         o, d = origins[r], directions[r]
@@ -44,7 +46,7 @@ def cube_rays(origins, directions, planes, scale, offset, enter, across):  # typ
         enter[r, 2], across[r, 2] = 0, 1
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def cube_rays_gradient(  # type: ignore[no-untyped-def]
     origins, directions, planes, scale, offset, d_enter, d_across, d_origins, d_directions
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from sharpfield.jit import cached_njit
 from sharpfield.ops.exponential_cpu import exponential, exponential_gradient
 
 
@@ -47,7 +48,7 @@ def _turn_back(outer, upstream, out):  # type: ignore[no-untyped-def]
             )
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def shaken_poses(given, corrections, twists, points, radius, disparity, poses):  # type: ignore[no-untyped-def]
     views, motions = twists.shape[:2]
     corrected = np.empty((views, 3, 4), np.float32)
@@ -64,7 +65,7 @@ def shaken_poses(given, corrections, twists, points, radius, disparity, poses): 
             _compose(centre, seen, poses[v, m + 1])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def shaken_poses_gradient(  # type: ignore[no-untyped-def]
     given, corrections, twists, points, radius, disparity, poses, upstream,
     d_corrections, d_twists, d_radius, d_disparity,

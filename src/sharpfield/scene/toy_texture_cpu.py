@@ -10,7 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
+
+from sharpfield.jit import cached_njit
 
 
 class Pattern(IntEnum):
@@ -38,7 +39,7 @@ class Pattern(IntEnum):
 
 # After a change here delete __pycache__/toy_trace_cpu*.nb*: numba's cache watches the caller's
 # file only.
-_jit = njit(cache=True, fastmath=True, error_model="numpy")
+_jit = cached_njit(fastmath=True, error_model="numpy")
 
 
 @_jit

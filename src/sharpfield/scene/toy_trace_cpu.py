@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sharpfield.jit import cached_njit
 from sharpfield.scene.toy_texture_cpu import albedo
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ CELLS, CELL = 64, 0.25
 """Cells per side of the grid of shadow casters, and their edge length."""
 
 # Inlined, because a call would pass the arrays of the world one by one.
-_jit = njit(cache=True, fastmath=True, error_model="numpy", forceinline=True)
-_parallel = njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
+_jit = cached_njit(fastmath=True, error_model="numpy", forceinline=True)
+_parallel = cached_njit(parallel=True, fastmath=True, error_model="numpy")
 
 
 @_jit
