@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from tests.fake_run import RunMaker
 
 from sharpfield.evaluate.images import image_file_name, to_8bit
 from sharpfield.export.restored import restore
+from sharpfield.scene.photo_tags import PhotoTags
 
 
 @pytest.mark.parametrize("suffix", [".png", ".JPG"])
@@ -20,6 +23,21 @@ def test_each_training_photo_returns_sharp_under_its_name(make_run: RunMaker, su
         truth = to_8bit(run.truth.sharp[path.name]).astype(np.float64)
         assert image.shape == truth.shape
         assert np.abs(image - truth).mean() < (0.1 if suffix == ".png" else 4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+def test_photos_keep_their_exif_and_colour_profile(make_run: RunMaker, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    run = make_run(suffix=suffix)
+    first, *others = run.scene.views
+    tagged = replace(first, tags=PhotoTags(exif.tobytes(), b"a profile"))
+    run.scene = replace(run.scene, views=(tagged, *others))
+    with_tags, *without = (Image.open(path) for path in restore(run))
+    assert dict(with_tags.getexif()) == {ExifTags.Base.Orientation: 6}
+    assert with_tags.info["icc_profile"] == b"a profile"
+    for image in without:
+        assert not image.getexif() and "icc_profile" not in image.info
 
 
 def test_the_rendering_alone(make_run: RunMaker) -> None:

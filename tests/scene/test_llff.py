@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from scipy.spatial.transform import Rotation
 
 from sharpfield.errors import InputError
 from sharpfield.geometry.poses import average_pose, llff_to_opengl
 from sharpfield.scene.llff import read_llff, write_llff
+from sharpfield.scene.photo_tags import NO_TAGS, read_tags
 from sharpfield.scene.scene import Camera, Scene
 
 BLURBALL = Path(__file__).parents[3] / "shared" / "data" / "blurball"
@@ -209,6 +210,18 @@ def test_missing_factor_is_made_in_the_cache(root: Path, tmp_path: Path) -> None
     expected = read_llff(root, downscale=2).views[5]
     assert expected.name == scene.views[5].name
     np.testing.assert_allclose(scene.views[5].photo, expected.photo, atol=0.51 / 255)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_views_have_the_tags_of_the_users_photos(root: Path, factor: int) -> None:
+    (root / "images_1").rename(root / "images")
+    photo = root / "images" / "000.png"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(photo).save(photo, exif=exif)
+    first, second = read_llff(root, factor=factor).views[:2]
+    assert first.tags == read_tags(photo) != NO_TAGS
+    assert second.tags == NO_TAGS
 
 
 def test_poses_made_on_other_sizes_give_the_right_focal_length(root: Path) -> None:

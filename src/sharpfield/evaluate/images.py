@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from sharpfield.files import write_bytes
+from sharpfield.scene.photo_tags import NO_TAGS, PhotoTags
 
 _SAVE_OPTIONS: dict[str, dict[str, int]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -27,20 +28,22 @@ def from_8bit(image: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "
     return image.astype(np.float32) / np.float32(255.0)
 
 
-def encode_image(image: UInt8[np.ndarray, "*shape"], suffix: str) -> bytes:
+def encode_image(
+    image: UInt8[np.ndarray, "*shape"], suffix: str, tags: PhotoTags = NO_TAGS
+) -> bytes:
     """An 8-bit grey or RGB image as the content of a file that ends with ``suffix``."""
     kind = Image.registered_extensions()[suffix.lower()]
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format=kind, **_SAVE_OPTIONS.get(kind, {}))
+    Image.fromarray(image).save(buffer, format=kind, **_SAVE_OPTIONS.get(kind, {}), **vars(tags))
     return buffer.getvalue()
 
 
-def write_image(path: Path, image: UInt8[np.ndarray, "*shape"]) -> None:
+def write_image(path: Path, image: UInt8[np.ndarray, "*shape"], tags: PhotoTags = NO_TAGS) -> None:
     """Write an 8-bit grey or RGB image to ``path``, atomically; the suffix chooses the format.
 
     Raises ``InputError`` when the disk is full or the folder cannot be written.
     """
-    write_bytes(path, encode_image(image, path.suffix))
+    write_bytes(path, encode_image(image, path.suffix, tags))
 
 
 def image_file_name(photo_name: str) -> str:

@@ -23,19 +23,21 @@ def restore(
 
     Or, if ``rendered``, as the field alone does: without noise, and without detail that it lacks.
 
-    The files have the names and the size (as trained, after ``--downscale``) of the photos; a
-    format that cannot be written becomes PNG. ``known``: see ``restored_photo``. ``progress`` gets
-    (done, total). Raises ``InputError`` when a file cannot be written.
+    The files have the names and the size (as trained, after ``--downscale``) of the photos, their
+    EXIF and colour profile; a format that cannot be written becomes PNG. ``known``: see
+    ``restored_photo``. ``progress`` gets (done, total). Raises ``InputError`` when a file cannot
+    be written.
     """
     indices = run.scene.train_indices
     paths = []
     for done, index in enumerate(indices, start=1):
-        path = run.folder / "restored" / image_file_name(run.scene.views[index].name)
+        view = run.scene.views[index]
+        path = run.folder / "restored" / image_file_name(view.name)
         if rendered:
             image = to_8bit(run.render_view(index).colour)
         else:
             image = restored_photo(run, index, {} if known is None else known)
-        write_image(path, image)
+        write_image(path, image, view.tags)
         paths.append(path)
         progress(done, len(indices))
     return paths

@@ -24,6 +24,7 @@ from sharpfield import files
 from sharpfield.errors import InputError
 from sharpfield.geometry.poses import MovedPoses, llff_to_opengl, opengl_to_llff, recentre
 from sharpfield.geometry.spherical import spherify as to_unit_sphere
+from sharpfield.scene.photo_tags import read_tags
 from sharpfield.scene.photos import folder_entries, list_photos, read_photos, shrunken_photos
 from sharpfield.scene.scene import Camera, Scene, View
 
@@ -104,6 +105,7 @@ def read_llff(
             camera=_camera_of(photo, camera, path, root / POSES_FILE),
             pose=pose.astype(np.float32),
             held_out=held,
+            tags=read_tags(path),
         )
         for path, photo, camera, pose, held in zip(
             source.paths, photos, rows.cameras, placed.poses, held_out, strict=True

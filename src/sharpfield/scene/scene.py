@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sharpfield.geometry.camera import Camera
+from sharpfield.scene.photo_tags import NO_TAGS, PhotoTags
 
 __all__ = ["Camera", "Scene", "View"]
 
@@ -18,7 +19,8 @@ class View:
     """One photo with its camera and pose.
 
     ``photo`` is float32 in [0, 1], display colours. ``pose`` is camera-to-world, OpenGL axes
-    (x right, y up, z back), in scene units. Held-out views never touch training.
+    (x right, y up, z back), in scene units. Held-out views never touch training. ``tags`` are for
+    pictures that take the place of the photo.
     """
 
     name: str
@@ -26,6 +28,7 @@ class View:
     camera: Camera
     pose: Float[np.ndarray, "3 4"]
     held_out: bool
+    tags: PhotoTags = NO_TAGS
 
 
 @dataclass(frozen=True)
