@@ -167,6 +167,11 @@ def open_run(folder: Path, device: torch.device, warn: list[str] | None = None) 
             f"{folder / CONFIG_FILE} (written by sharpfield {record.version}): {error}; "
             "it is of another version or was edited, train anew with another --output"
         ) from None
+    if not record.scene.exists():
+        raise InputError(
+            f"{folder}: its scene {record.scene} is gone; put it back, or set 'scene' in "
+            f"{folder / CONFIG_FILE} to where it is now"
+        )
     scene = read_scene(record.scene, config)
     check_content(folder, record, content_of(scene))
     model = Model(scene, config)

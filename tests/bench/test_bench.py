@@ -470,3 +470,16 @@ def test_a_sheet_shows_the_photo_where_the_truth_is_unknown(
     folder.write(key, {"sharp": gray})
     write_sheet(rows, folder, tmp_path / "synthetic.png")
     assert 1.8 < green(tmp_path / "real.png") / green(tmp_path / "synthetic.png") < 2.2
+
+
+def test_a_sheet_is_not_replaced_by_one_with_holes(results: Results, tmp_path: Path) -> None:
+    folder, sheet = PictureFolder(results.tiles), tmp_path / "sheet.png"
+    here, elsewhere = SUITE.select()[:2]
+    rows = [Row(key, {"mean": {"psnr": 20.0}}) for key in (elsewhere, here)]
+    folder.write(here, {"render": np.zeros((8, 12, 3), np.uint8)})
+    sheet.write_bytes(b"complete")
+    write_sheet(rows, folder, sheet)
+    assert sheet.read_bytes() == b"complete"
+    folder.write(elsewhere, {"render": np.zeros((8, 12, 3), np.uint8)})
+    write_sheet(rows, folder, sheet)
+    assert sheet.read_bytes() != b"complete"

@@ -176,7 +176,8 @@ def test_ft_path_another_architecture(
     laboratory: Laboratory, experiment: Laboratory, options: dict[str, Value]
 ) -> None:
     path = experiment.folder("ball") / "000004.tar"
-    for change in ({"netwidth": 24}, {"netdepth_fine": 3}, {"rbk_num_motion": 2}):
+    smaller = {"netdepth": 1}, {"N_importance": 0}, {"blur_model_type": "none"}
+    for change in ({"netwidth": 24}, {"netdepth_fine": 3}, {"rbk_num_motion": 2}, *smaller):
         line = refusal(laboratory, ft_path=path, **{**options, **change})
         assert str(path) in line and "another configuration" in line
         assert "give the options that it was trained with" in line

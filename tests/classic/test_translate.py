@@ -92,7 +92,7 @@ def value(config: Config, key: str) -> object:
         ("", "field_name", "mlp"),
         ("--fidelity original", "fidelity", "original"),
         ("--factor 4", "scene.factor", 4),
-        ("", "scene.factor", 0),
+        ("", "scene.factor", 1),
         ("--llffhold 7", "scene.hold", 7),
         ("", "scene.ndc", True),
         ("--no_ndc", "scene.ndc", False),

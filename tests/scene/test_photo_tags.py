@@ -47,6 +47,13 @@ def test_what_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     assert read_tags(plain) == read_tags(damaged) == read_tags(tmp_path / "missing") == NO_TAGS
 
 
+def test_more_exif_than_a_jpeg_can_hold_counts_as_none(tmp_path: Path) -> None:
+    tags = exif()
+    tags[ExifTags.Base.ImageDescription] = "long " * 20_000
+    image().save(tmp_path / "photo.png", exif=tags)
+    assert read_tags(tmp_path / "photo.png") == NO_TAGS
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_a_profile_of_other_colours_than_rgb_is_dropped(tmp_path: Path, mode: str) -> None:
     image(mode).save(tmp_path / "photo.jpg", icc_profile=b"a profile")

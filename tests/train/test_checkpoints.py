@@ -8,7 +8,7 @@ import torch
 
 from sharpfield.errors import InputError
 from sharpfield.files import JSON
-from sharpfield.train.checkpoints import load_checkpoint, save_checkpoint
+from sharpfield.train.checkpoints import load_checkpoint, remove_checkpoints, save_checkpoint
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -112,6 +112,33 @@ def test_other_shapes_name_the_tensor_and_both_shapes(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, expected)
     with pytest.raises(InputError, match=r"another configuration.*blur.weights is missing"):
         load_checkpoint(tmp_path, {"blur.weights": torch.Size([2])})
+
+
+def test_a_tensor_more_of_an_expected_kind_is_named(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, {"model/a": torch.ones(2), "model/b": torch.ones(3)}, {})
+    with pytest.raises(InputError, match=r"another version .*\(model/b is not expected"):
+        load_checkpoint(tmp_path, {"model/a": torch.Size([2])})
+
+
+def test_copies_that_the_user_made_are_left_alone(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, tensors(1.0), {})
+    copy = path.with_name("step_00000001_before.safetensors")
+    copy.write_bytes(path.read_bytes())
+    for step in (2, 3, 4):
+        save_checkpoint(tmp_path, step, tensors(1.0), {})
+    remove_checkpoints(tmp_path)
+    assert list(copy.parent.iterdir()) == [copy]
+    assert load_checkpoint(tmp_path) is None
+
+
+def test_tensors_are_no_map_of_the_file(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 1, {"a": torch.zeros(1000)}, {})
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    with path.open("r+b") as file:
+        file.seek(-4000, 2)
+        file.write(b"\xff" * 4000)
+    assert (loaded.tensors["a"] == 0).all()
 
 
 def test_random_numbers_go_on_where_they_stopped(tmp_path: Path) -> None:

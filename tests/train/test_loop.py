@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import signal
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +259,25 @@ def test_a_run_may_go_on_for_longer(tmp_path: Path, scene: Scene) -> None:
     assert read_run(run).config["train"]["steps"] == 7  # type: ignore[call-overload, index]
 
 
+def test_a_pause_within_a_step_does_not_spend_the_time_budget(
+    tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clock() -> Iterator[float]:
+        """Steps of a hundredth of a second, and an hour in which the process is stopped."""
+        now = 0.0
+        for step in itertools.count():
+            yield now
+            now += 3600.0 if step == 20 else 0.01
+            yield now
+
+    time = types.SimpleNamespace(perf_counter=clock().__next__)
+    monkeypatch.setattr("sharpfield.train.loop.time", time)
+    timed = dataclasses.replace(CONFIG.train, time_budget=1.0)
+    progress = run_training(tmp_path / "run", scene, dataclasses.replace(CONFIG, train=timed))
+    assert 20 < progress.step <= 52
+    assert progress.seconds < 1.1
+
+
 def test_a_time_budget_ends_training(tmp_path: Path, scene: Scene) -> None:
     config = small_config("none", steps=10**9)
     timed = dataclasses.replace(config.train, time_budget=0.05)
@@ -279,6 +301,14 @@ def test_another_configuration_is_turned_away(finished: Path, scene: Scene) -> N
     after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     assert {path for path in before if path.name != ".lock"} <= after.keys()
     assert all(after[path] == time for path, time in before.items() if path.name != ".lock")
+
+
+def test_a_run_goes_on_where_its_scene_was_moved_to(tmp_path: Path, scene: Scene) -> None:
+    run = tmp_path / "run"
+    gone, here = (dataclasses.replace(scene, root=tmp_path / name) for name in ("gone", "here"))
+    run_training(run, gone, small_config("none", steps=4))
+    assert run_training(run, here, small_config("none", steps=4)).step == 4
+    assert read_run(run).scene == here.root.resolve()
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(

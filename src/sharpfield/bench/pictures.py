@@ -63,27 +63,31 @@ class PictureFolder:
 def write_sheet(rows: Sequence[Row], pictures: PictureFolder, target: Path) -> None:
     """The pictures of ``rows``, those of one scene and budget, side by side as a PNG file.
 
-    Nothing is written where no row has any.
+    A sheet that there is stays where some row has none (they were made elsewhere), and nothing is
+    written where no row has any.
     """
     shown = [row for row in rows if row.failure is None]
     keys = [row.key for row in shown]
+    if target.exists() and any(pictures.read(key, "render") is None for key in keys):
+        return
     lines = {}
     for name, (own, before) in _LINES.items():
         tiles = [pictures.read(key, own) for key in keys]
         if any(tile is not None for tile in tiles):
-            lines[name] = _Line(*_first(pictures, keys[0], before), tiles)
+            lines[name] = _Line(*_first(pictures, keys, before), tiles)
     if lines:
         titles = [f"{r.key.contender}\n{r.numbers['mean']['psnr']:.2f} dB" for r in shown]
         write_bytes(target, _sheet(titles, lines))
 
 
 def _first(
-    pictures: PictureFolder, key: RowKey, names: Mapping[str, str]
+    pictures: PictureFolder, keys: Sequence[RowKey], names: Mapping[str, str]
 ) -> tuple[str, _Picture | None]:
     for title, name in names.items():
-        picture = pictures.read(key, name)
-        if picture is not None:
-            return title, picture
+        for key in keys:
+            picture = pictures.read(key, name)
+            if picture is not None:
+                return title, picture
     return "", None
 
 

@@ -73,6 +73,8 @@ def _budget_tables(suite: Suite, budget: Budget, rows: Sequence[Row]) -> list[st
     failed = [row for row in rows if row.failure is not None]
     compared = _comparable(good)
     if compared:
+        if len(suite.scenes) > 1:
+            parts.append(_means_over(suite, compared))
         parts.append(_column_table(suite, compared, failed))
     failures = [f"- {row.key}: {row.failure}" for row in failed]
     return [*parts, "\n".join([*failures, ""])] if failures else parts
@@ -184,6 +186,17 @@ def _column_table(suite: Suite, rows: Sequence[Row], failed: Sequence[Row]) -> s
                 cells[0] = _psnr_cell([*own, *lost])
             lines.append(_line([contender.name, str(len(own)), *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _means_over(suite: Suite, rows: Sequence[Row]) -> str:
+    """What the means of the table of columns are taken over, in words."""
+    present = {row.key.scene for row in rows}
+    scenes = [scene.name for scene in suite.scenes if scene.name in present]
+    which = "all scenes" if len(scenes) == len(suite.scenes) else ", ".join(scenes)
+    return (
+        f"Means over {which}, of each over the seeds there are. A map of one size counts as a "
+        "Spearman of 0.\n"
+    )
 
 
 def _comparable(rows: Sequence[Row]) -> Sequence[Row]:

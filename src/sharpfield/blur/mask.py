@@ -36,7 +36,8 @@ class MaskNetwork(nn.Module):
         super().__init__()
         channels, reach = config.mask_channels, config.mask_reach
         self.rays = config.motions + 1
-        self.register_buffer("evidence", blur_evidence(photos), persistent=False)
+        evidence = torch.cat([blur_evidence(photo[None]) for photo in photos])
+        self.register_buffer("evidence", evidence, persistent=False)
         self.look = _convolution(EVIDENCE_CHANNELS + 2, channels, 5, stride=2)
         self.near = _convolution(channels, channels, 3)
         self.wide = _convolution(channels, channels, 3, dilation=reach)

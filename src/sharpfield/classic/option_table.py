@@ -45,7 +45,7 @@ class SceneOptions:
     dataset_type: str = "llff"
     """Kind of data set; llff is the only one."""
     factor: int | None = None
-    """Photos come from images_<factor>; none: the folder with the largest factor."""
+    """Photos come from images_<factor>; none: those of images/."""
     datadownsample: float = -1.0
     """Photos are shrunk by this whole number further, in memory; 0 or less: as they are."""
     half_res: bool = False

@@ -115,7 +115,7 @@ def _check(options: ClassicOptions) -> None:
 
 def _scene(options: ClassicOptions) -> SceneConfig:
     return SceneConfig(
-        factor=options.factor or 0,
+        factor=options.factor or 1,
         downscale=_downscale(options),
         hold=options.llffhold,
         ndc=not options.no_ndc,

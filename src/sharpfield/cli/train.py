@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,9 @@ from sharpfield.train.distributed import ALONE, Group, joined_group
 from sharpfield.train.loop import Job
 from sharpfield.train.loop import train as train_run
 from sharpfield.train.trainer import Progress
+
+LARGE = 1_500_000
+"""Pixels of a photo from which on a smaller one is proposed."""
 
 
 def train(
@@ -80,19 +84,28 @@ def train(
     photos = read_scene(scene, config)
     with joined_group(where) as group:
         if group.first:
-            _say_what_is_held_out(photos)
+            _say_what_there_is(photos)
         train_scene(output, photos, config, where, "training", group)
+    del photos  # large ones need the memory twice else: results read them again
     if results and group.first:
         write_results(open_and_warn(output, where))
 
 
-def _say_what_is_held_out(scene: Scene) -> None:
-    held_out = len(scene.test_indices)
+def _say_what_there_is(scene: Scene) -> None:
+    camera, held_out = scene.views[0].camera, len(scene.test_indices)
     hint = "" if held_out else " (a file hold=<n> in the folder holds out every n-th)"
     console.print(
-        f"{scene.root}: {len(scene.views)} photos, {held_out} held out for evaluation{hint}",
+        f"{scene.root}: {len(scene.views)} photos of {camera.width}x{camera.height}, "
+        f"{held_out} held out for evaluation{hint}",
         soft_wrap=True,
     )
+    shrink = math.ceil(math.sqrt(camera.width * camera.height / LARGE))
+    if shrink > 1:
+        console.print(
+            f"large photos need much memory, and long to be given back sharp; --downscale {shrink} "
+            f"makes these {round(camera.width / shrink)}x{round(camera.height / shrink)}",
+            soft_wrap=True,
+        )
 
 
 def train_scene(

@@ -211,7 +211,8 @@ def _read_rows(path: Path, photos: tuple[Path, ...]) -> _Rows:
     if len(table) != len(photos):
         raise InputError(
             f"{path}: {len(table)} rows but {len(photos)} photos in {photos[0].parent}; "
-            "add or remove photos until the counts agree, or make the poses again"
+            "remove exactly the photos that COLMAP did not place (others would shift the poses of "
+            "those after them), or make the poses again"
         )
     matrices = table[:, :15].reshape(-1, 3, 5)
     for index, (photo, row, matrix) in enumerate(zip(photos, table, matrices, strict=True)):

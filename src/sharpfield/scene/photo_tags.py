@@ -15,6 +15,10 @@ _SIZE_TAGS = (
 )
 
 
+MOST_EXIF = 65533
+"""Bytes of EXIF that a JPEG can hold in one piece, as Pillow writes it."""
+
+
 @dataclass(frozen=True)
 class PhotoTags:
     """EXIF and ICC profile as Pillow saves them; empty where the photo has none.
@@ -31,7 +35,7 @@ NO_TAGS = PhotoTags()
 
 
 def read_tags(path: Path) -> PhotoTags:
-    """The tags of a photo. Those that cannot be read, or are of no use in RGB, count as none."""
+    """The tags of a photo. Those of no use, or not to be read or written, count as none."""
     try:
         with Image.open(path) as photo:
             profile = photo.info.get("icc_profile") if photo.mode in ("RGB", "RGBA") else None
@@ -45,4 +49,5 @@ def _exif(photo: Image.Image) -> bytes:
     for tags in (exif, exif.get_ifd(ExifTags.IFD.Exif)):
         for tag in _SIZE_TAGS:
             tags.pop(tag, None)
-    return exif.tobytes() if exif else b""
+    content = exif.tobytes() if exif else b""
+    return content if len(content) <= MOST_EXIF else b""

@@ -60,9 +60,8 @@ def load_checkpoint(
 ) -> Checkpoint | None:
     """The newest loadable checkpoint of the run folder, or None where there is none yet.
 
-    ``expected`` holds the shape of every tensor that the caller is going to restore; tensors
-    beyond those are allowed. Raises ``InputError`` when checkpoints exist and none can be read,
-    or when a shape differs from the expected one.
+    ``expected``: see `check_shapes`. Raises ``InputError`` when checkpoints exist and none can be
+    read, or when the newest one that can has other tensors than expected.
     """
     damaged: list[Path] = []
     for path in _newest_first(folder):
@@ -90,22 +89,32 @@ def remove_checkpoints(folder: Path) -> None:
 def check_shapes(
     path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
 ) -> None:
-    """Raise ``InputError`` where a tensor of ``expected`` is missing or of another shape."""
+    """Raise ``InputError`` where a tensor of ``expected`` is missing or of another shape.
+
+    Or where there is one more of their kind: ``kind/name`` of a kind that is expected.
+    """
+    faults = []
     for name, shape in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else "missing"
         if found != tuple(shape):
-            raise InputError(
-                f"{path}: the checkpoint belongs to another configuration "
-                f"({name} is {found}, expected {tuple(shape)}); give the options that it was "
-                "trained with"
-            )
+            faults.append(f"{name} is {found}, expected {tuple(shape)}")
+    kinds = tuple({f"{name.partition('/')[0]}/" for name in expected})
+    beyond = sorted(set(tensors) - set(expected))
+    faults += [f"{name} is not expected" for name in beyond if name.startswith(kinds)]
+    if faults:
+        raise InputError(
+            f"{path}: the checkpoint belongs to another configuration, or to another version of "
+            f"sharpfield ({faults[0]}); give the options that it was trained with, or train anew "
+            "in another folder"
+        )
 
 
 def _read(path: Path) -> tuple[int, dict[str, Tensor], dict[str, JSON]]:
     """Raises one of several errors for a damaged file; ``ValueError`` for a wrong checksum."""
     with safe_open(path, framework="pt", device="cpu") as file:
         header = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Copies, since the file, which they would be a map of, goes when newer ones are written.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if header["crc32"] != _digest(tensors, header["state"]):
         raise ValueError("the checksum differs")
     return int(header["step"]), tensors, json.loads(header["state"])
@@ -126,12 +135,17 @@ def _digest(tensors: Mapping[str, Tensor], state_text: str) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted((folder / FOLDER).glob("step_*.safetensors"), key=_step, reverse=True)
+    """Without files of other names, which are the user's."""
+    found = (folder / FOLDER).glob("step_*.safetensors")
+    return sorted((path for path in found if _digits(path).isdecimal()), key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:
-    digits = path.stem.removeprefix("step_")
-    return int(digits) if digits.isdecimal() else -1
+    return int(_digits(path))
+
+
+def _digits(path: Path) -> str:
+    return path.stem.removeprefix("step_")
 
 
 def skipped_warning(damaged: list[Path], used: Path) -> str | None:

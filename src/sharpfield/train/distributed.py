@@ -176,7 +176,10 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 @contextmanager
 def _divided_threads(processes: int) -> Iterator[None]:
-    """A share of the cores for each of a machine's processes, where the user says nothing else."""
+    """A share of the cores for each of a machine's processes, where the environment says no number.
+
+    ``torchrun``, unlike `launch`, says one thread of torch where the user says nothing.
+    """
     threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
     if processes > 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, threads // processes))

@@ -18,7 +18,10 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sharpfield.errors import InputError
 
 _STOP_SECONDS = "600"
-"""How long processes may take, after Ctrl-C, to finish a step and write the checkpoint."""
+"""How long processes may take, after Ctrl-C, to finish a step and write the checkpoint.
+
+Versions of torch that do not know the variable give them 30 seconds.
+"""
 
 _SIGNALS = tuple(
     getattr(signal, name)

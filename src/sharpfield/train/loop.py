@@ -47,6 +47,10 @@ MAY_CHANGE = frozenset(
 )
 """Settings that a resumed run may change: its length, which schedules follow, and its memory."""
 
+LONGEST = 50
+FIRST_STEPS = 10
+"""A step counts at most this many times the mean of those before it, after the first ones."""
+
 
 class Interrupted(Exception):
     """Training was stopped from the keyboard; the checkpoint of ``step`` is written."""
@@ -189,7 +193,7 @@ def _run_steps(
     while trainer.share_done < 1.0 and not stopped:
         started = time.perf_counter()
         result = trainer.step()
-        elapsed = time.perf_counter() - started
+        elapsed = _without_pause(time.perf_counter() - started, progress)
         every = job.group.of_all([elapsed, float(interrupt.pressed)], job.device)
         progress.seconds += every[0][0]
         stopped = any(row[1] for row in every)
@@ -200,6 +204,17 @@ def _run_steps(
             saved_at = progress.seconds
             _save(trainer, job)
     return stopped
+
+
+def _without_pause(elapsed: float, progress: Progress) -> float:
+    """The seconds of a step that count: a process that was stopped meanwhile (Ctrl-Z) is no slower.
+
+    Else a pause would spend the time budget, and training would end half-done.
+    """
+    before = progress.step - 1
+    if before < FIRST_STEPS:
+        return elapsed
+    return min(elapsed, LONGEST * progress.seconds / before)
 
 
 def _save(trainer: Trainer, job: Job) -> None:

@@ -103,8 +103,9 @@ def claim_run(
 
     ``config`` is the nested dictionary of ``settings.to_dict``, ``content`` that of `content_of`.
     ``may_change`` names the dotted keys that a resumed run may change (such as the number of
-    steps); their new values are recorded. Raises ``InputError`` that names the first key that
-    differs, with both values; nothing in the folder is compared with ``anew``.
+    steps); their new values are recorded, and so is where a scene was moved to. Raises
+    ``InputError`` that names the first key that differs, with both values; nothing in the folder is
+    compared with ``anew``.
     """
     mine, content = _plain(config), dict(content)
     scene = scene.resolve()
@@ -113,7 +114,7 @@ def claim_run(
     if anew or not os.path.exists(run / CONFIG_FILE):
         return _write_record(run, scene, mine, content)
     theirs = read_run(run)
-    if theirs.scene != scene:
+    if theirs.scene != scene and theirs.scene.exists():
         raise InputError(
             f"{run}: this run belongs to the scene {theirs.scene}, not {scene}; "
             "choose another --output"
@@ -131,7 +132,7 @@ def claim_run(
             raise InputError(
                 f"{run}: this run was started with {key} = {before}, now it is {now}; {advice}"
             )
-    if old == new and theirs.scene_content == content:
+    if old == new and (theirs.scene, theirs.scene_content) == (scene, content):
         return theirs
     return _write_record(run, scene, mine, content)
 
