@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -10,6 +12,19 @@ NOWHERE = (
     "neither sharpfield's folder nor your cache folder can be written, so its CPU kernels are "
     "compiled anew at every start. Set NUMBA_CACHE_DIR to a folder that can be written."
 )
+
+
+def forget_older_kernels(package: Path) -> None:
+    """Of each folder, forget the code that was kept before the last change of a file in it.
+
+    numba itself looks at the file of a kernel only, not at those whose functions it calls: after
+    an update, the old ones would go on.
+    """
+    for index in package.rglob("__pycache__/*.nbi"):
+        with suppress(OSError):  # another process does the same, or nothing can be removed
+            changed = max(source.stat().st_mtime for source in index.parents[1].glob("*.py"))
+            if index.stat().st_mtime < changed:
+                index.unlink()
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -27,3 +42,6 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(**options)(function)
 
     return decorate
+
+
+forget_older_kernels(Path(__file__).parent)

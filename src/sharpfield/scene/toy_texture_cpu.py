@@ -37,8 +37,6 @@ class Pattern(IntEnum):
     """Large floor tiles of c0 and c1 with speckles of c2."""
 
 
-# After a change here delete __pycache__/toy_trace_cpu*.nb*: numba's cache watches the caller's
-# file only.
 _jit = cached_njit(fastmath=True, error_model="numpy")
 
 
