@@ -70,10 +70,21 @@ def test_a_key_that_may_change_is_recorded(tmp_path: Path) -> None:
         )
 
 
-def test_another_scene(tmp_path: Path) -> None:
-    claim_run(tmp_path / "run", CONFIG, tmp_path / "door", CONTENT)
+@pytest.mark.parametrize(("exists", "content"), [(True, CONTENT), (False, {})])
+def test_another_scene(tmp_path: Path, exists: bool, content: dict[str, JSON]) -> None:
+    if exists:
+        (tmp_path / "door").mkdir()
+    claim_run(tmp_path / "run", CONFIG, tmp_path / "door", content)
     with pytest.raises(InputError, match=r"door, not .*ball; choose another --output"):
         claim_run(tmp_path / "run", CONFIG, tmp_path / "ball", CONTENT)
+
+
+def test_a_scene_that_was_moved_must_be_the_same(tmp_path: Path) -> None:
+    claim_run(tmp_path / "run", CONFIG, tmp_path / "gone", CONTENT)
+    with pytest.raises(InputError, match="poses changed"):
+        claim_run(tmp_path / "run", CONFIG, tmp_path / "here", {**CONTENT, "poses": "2e"})
+    claim_run(tmp_path / "run", CONFIG, tmp_path / "here", CONTENT)
+    assert read_run(tmp_path / "run").scene == (tmp_path / "here").resolve()
 
 
 @pytest.mark.parametrize(

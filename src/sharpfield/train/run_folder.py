@@ -114,7 +114,8 @@ def claim_run(
     if anew or not os.path.exists(run / CONFIG_FILE):
         return _write_record(run, scene, mine, content)
     theirs = read_run(run)
-    if theirs.scene != scene and theirs.scene.exists():
+    moved = theirs.scene_content and not theirs.scene.exists()
+    if theirs.scene != scene and not moved:
         raise InputError(
             f"{run}: this run belongs to the scene {theirs.scene}, not {scene}; "
             "choose another --output"
