@@ -45,5 +45,6 @@ def test_kernels_older_than_a_file_beside_theirs_are_forgotten(tmp_path: Path) -
     old, new = made("ops/__pycache__/old.nbi", 10), made("ops/__pycache__/new.nbi", 30)
     made("scene/kernel.py", 5)
     elsewhere = made("scene/__pycache__/kernel.nbi", 10)
+    made("left_behind/__pycache__/kernel.nbi", 10)
     forget_older_kernels(tmp_path)
     assert not old.exists() and new.exists() and elsewhere.exists()

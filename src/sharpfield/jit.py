@@ -20,11 +20,13 @@ def forget_older_kernels(package: Path) -> None:
     numba itself looks at the file of a kernel only, not at those whose functions it calls: after
     an update, the old ones would go on.
     """
-    for index in package.rglob("__pycache__/*.nbi"):
-        with suppress(OSError):  # another process does the same, or nothing can be removed
-            changed = max(source.stat().st_mtime for source in index.parents[1].glob("*.py"))
-            if index.stat().st_mtime < changed:
-                index.unlink()
+    for cache in package.rglob("__pycache__"):
+        sources = cache.parent.glob("*.py")
+        changed = max((source.stat().st_mtime for source in sources), default=0.0)
+        for index in cache.glob("*.nbi"):
+            with suppress(OSError):  # another process does the same, or nothing can be removed
+                if index.stat().st_mtime < changed:
+                    index.unlink()
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
