@@ -146,7 +146,7 @@ class BlurConfig:
     """network: the Mask CNN sizes the kernel of every pixel. view: one learned size per view."""
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
-    mask_tolerance: Amount = 0.004
+    mask_tolerance: Amount = 0.002
     """Rays are closed while that changes the pixel by less than this, in display colours."""
     photo_share: Share = 0.3
     """Photos that their whole kernels change by less than this share of what kernels change photos

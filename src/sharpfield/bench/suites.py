@@ -122,7 +122,7 @@ ABLATIONS = Suite(
         _variant("hard-at-once", "train.harden=0.3"),
         _variant("no-sharp-photos", "blur.photo_share=0", "blur.photo_tolerance=0"),
         _variant("small-first", "blur.order=size"),
-        _variant("tolerance-x2", "blur.mask_tolerance=0.008"),
+        _variant("tolerance-0.008", "blur.mask_tolerance=0.008"),
         _variant("no-sharp-pixels", "blur.sharp_tolerance=0"),
         _variant("no-lens", "blur.motions_from=path"),
         _variant("given-poses", "blur.refine=0"),
