@@ -81,6 +81,7 @@ in_turns = partial(train_in_turns, tell=lambda key, share: None)
 
 def numbers(psnr: float, seed: int = 0) -> dict[str, object]:
     return {
+        "protocol": {"name": "standard"},
         "mean": {"psnr": psnr, "ssim": 0.5, "lpips": None, "flip": 0.1},
         "rays_per_pixel": 2.0,
         "training_seconds": 3.0,
@@ -356,6 +357,24 @@ def test_a_map_of_one_size_counts_as_no_correlation(results: Results, place: Pla
     place_in_line = column["| blur model"].index("Spearman")
     assert column["| dynamic"][place_in_line] == "0.40"
     assert column["| none"][place_in_line] == "-"
+
+
+def test_rows_are_scored_by_the_protocol_of_their_suite(place: Place) -> None:
+    suite = replace(SUITE, protocol="paper")
+    key = suite.select(scenes=["one"], contenders=["none"], budgets=["steps"])[0]
+    assert run_row(suite, key, place).numbers["protocol"]["name"] == "paper"
+
+
+def test_ssim_by_another_protocol_has_its_own_column(results: Results) -> None:
+    suite = replace(SUITE, scenes=SUITE.scenes[:1])
+    results = Results(results.folder, results.tiles, (suite,))
+    for key in suite.select(contenders=["dynamic", "none"], budgets=["steps"], seeds=[0]):
+        ours = {"name": "paper" if key.contender == "dynamic" else "standard"}
+        results.keep(suite, key, Outcome({**numbers(30.0), "protocol": ours}, {}))
+    results.write_tables(suite)
+    assert "| PSNR | SSIM | SSIM as published | FLIP |" in table(results)
+    assert "| dynamic | 1 | 30.00 | - | 0.500 |" in table(results)
+    assert "| none | 1 | 30.00 | 0.500 | - |" in table(results)
 
 
 def test_means_are_taken_over_scenes_that_everybody_has(results: Results, place: Place) -> None:

@@ -16,6 +16,7 @@ Numbers = Mapping[str, Any]
 NEEDED = frozenset(
     {
         "mean",
+        "protocol",
         "machine",
         "rays_per_pixel",
         "training_seconds",

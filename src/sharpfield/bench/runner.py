@@ -81,7 +81,7 @@ def run_row(suite: Suite, key: RowKey, place: Place, observe: Observer = ignore)
     try:
         progress = train(Job(folder, scene, config, place.device), observe, ignore)
         run = open_run(folder, place.device)
-        evaluation = evaluate(run)
+        evaluation = evaluate(run, suite.protocol)
         pictures = _pictures(run, evaluation)
     except Interrupted:
         raise KeyboardInterrupt from None  # its checkpoint helps nobody: rows start from scratch

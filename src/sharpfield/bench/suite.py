@@ -91,7 +91,7 @@ class RowKey:
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything in a benchmark shares the preset and ``settings``."""
+    """Everything in a benchmark shares the preset, ``settings``, and the ``protocol`` of scores."""
 
     name: str
     title: str
@@ -101,6 +101,7 @@ class Suite:
     scenes: tuple[BenchScene, ...]
     contenders: tuple[Contender, ...]
     budgets: tuple[Budget, ...]
+    protocol: str = "standard"
 
     def scene(self, name: str) -> BenchScene:
         """The scene called ``name``; ``InputError`` names the ones there are."""
