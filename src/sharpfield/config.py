@@ -147,7 +147,8 @@ class BlurConfig:
     renormalise: bool = True
     """Whether open rays take over the weight of closed ones; without it, pixels darken."""
     mask_tolerance: Amount = 0.002
-    """Rays are closed while that changes the pixel by less than this, in display colours."""
+    """Rays are closed while that changes the pixel by less than this, in display colours: half a
+    step of an 8-bit photo. A long training loses by more, a short one does not."""
     photo_share: Share = 0.3
     """Photos that their whole kernels change by less than this share of what kernels change photos
     in the mean over all of them take one ray per pixel, unless it explains them far better."""

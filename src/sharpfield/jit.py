@@ -21,12 +21,19 @@ def forget_older_kernels(package: Path) -> None:
     an update, the old ones would go on.
     """
     for cache in package.rglob("__pycache__"):
-        sources = cache.parent.glob("*.py")
-        changed = max((source.stat().st_mtime for source in sources), default=0.0)
+        changed = max(map(_changed_at, cache.parent.glob("*.py")), default=0.0)
         for index in cache.glob("*.nbi"):
-            with suppress(OSError):  # another process does the same, or nothing can be removed
-                if index.stat().st_mtime < changed:
+            if _changed_at(index) < changed:
+                with suppress(OSError):  # another process did it, or nothing can be removed
                     index.unlink()
+
+
+def _changed_at(file: Path) -> float:
+    """When ``file`` was last changed; 0 if it has gone, or is an editor's link to nothing."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -10,6 +10,7 @@ import pytest
 from sharpfield.bench.suite import RowKey
 from sharpfield.bench.suites import ABLATIONS, BLUR, SUITES
 from sharpfield.cli.app import run
+from sharpfield.evaluate.protocols import find_protocol
 from sharpfield.model import check_combination
 from sharpfield.presets import preset
 from sharpfield.settings import with_overrides
@@ -23,6 +24,7 @@ def test_the_settings_of_every_row_exist_and_go_together() -> None:
     for key in every_row():
         suite = SUITES[key.suite]
         check_combination(with_overrides(preset(suite.preset), suite.assignments(key)))
+        find_protocol(suite.protocol)
 
 
 def test_no_two_rows_share_a_file() -> None:

@@ -125,7 +125,10 @@ class Suite:
         ]
 
     def recipe(self, key: RowKey) -> dict[str, JSON]:
-        """What a row was made of: a row of another recipe is not this row."""
+        """What a row was made of: a row of another recipe is not this row.
+
+        By which protocol it was scored is no part of it: tables keep protocols apart.
+        """
         return {
             "preset": self.preset,
             "settings": to_json(self.assignments(key)),
