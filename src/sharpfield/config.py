@@ -78,12 +78,12 @@ class RenderConfig:
     """Sampling along rays with the field ``hashgrid``, and pictures with any field."""
 
     steps: CountOrZero = 0
-    """Sample places per ray; empty ones are skipped. 0: 64 to 256, as ``steps_per_pixel`` says."""
-    steps_per_pixel: Positive = 0.64
+    """Sample places per ray; empty ones are skipped. 0: 48 to 256, as ``steps_per_pixel`` says."""
+    steps_per_pixel: Positive = 0.32
     """Sample places per ray and pixel of the photo's width: what lies within one step looks the
     same to a ray, but not to the next view. The more there are, the fewer rays in a step."""
     grid: CountOrZero = 0
-    """Cells of the occupancy grid across; half as many in depth. 0: 96 to 256, like ``steps``."""
+    """Cells of the occupancy grid across, half as many in depth. 0: 128 to 256, by the photos."""
     picture_rays: Count = 16384
     """Rays rendered at once for a picture: bounds its memory."""
 

@@ -49,7 +49,7 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
-    many; with a larger share of them before the kernel opens; with about half as many samples
+    many; with a larger share of them before the kernel opens; with fewer places for samples
     along a ray; with rates that stay high; and with fewer motions, all of them open at first,
     because there is no time to tell more apart, or to learn some of them later. ``best`` is
     ``default`` for an hour: in half of that a field learns what it can from such photos, so two
@@ -68,7 +68,7 @@ def preset(name: str) -> Config:
     if name == "fast":
         return replace(
             config,
-            render=replace(config.render, steps_per_pixel=0.32),
+            render=replace(config.render, steps_per_pixel=0.25),
             train=replace(
                 config.train, time_budget=60.0, samples=24576, warmup=0.1, final_rate=0.4
             ),

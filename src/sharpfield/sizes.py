@@ -10,6 +10,9 @@ from sharpfield.config import Config, HashGridConfig, RenderConfig
 CELLS_PER_PIXEL = 1.3
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
+OCCUPANCY_CELLS_PER_PIXEL = 0.64
+"""Across: finer cells follow surfaces more closely, and leave a ray fewer samples before them."""
+
 
 def sized_for(config: Config, width: int, across: float) -> Config:
     """The configuration with sizes that are 0 replaced by their own.
@@ -33,12 +36,12 @@ def _sized_grid(config: HashGridConfig, pixels: float) -> HashGridConfig:
 
 
 def _sized_render(config: RenderConfig, width: int) -> RenderConfig:
-    """As many cells of the occupancy grid across as steps along a ray, within bounds."""
-    wanted = round(config.steps_per_pixel * width)
+    """Steps along a ray as the preset wants them, cells of the occupancy grid for all alike."""
+    steps, cells = config.steps_per_pixel * width, OCCUPANCY_CELLS_PER_PIXEL * width
     return replace(
         config,
-        steps=config.steps or _within(64, wanted, 256),
-        grid=config.grid or _within(96, wanted, 256),
+        steps=config.steps or _within(48, round(steps), 256),
+        grid=config.grid or _within(128, round(cells), 256),
     )
 
 

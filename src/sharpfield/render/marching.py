@@ -41,7 +41,7 @@ OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
 """The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
 
-OFTEN_UNTIL = 512
+OFTEN_UNTIL = 256
 """Steps for which that holds whatever the grid's size: most of the cube turns out to be empty."""
 
 SMALL_GRID = 96 * 96 * 48
