@@ -78,7 +78,7 @@ class RenderConfig:
     """Sampling along rays with the field ``hashgrid``, and pictures with any field."""
 
     steps: CountOrZero = 0
-    """Sample places per ray; empty ones are skipped. 0: 48 to 256, as ``steps_per_pixel`` says."""
+    """Sample places per ray; empty ones are skipped. 0: 48 to 128, as ``steps_per_pixel`` says."""
     steps_per_pixel: Positive = 0.32
     """Sample places per ray and pixel of the photo's width: what lies within one step looks the
     same to a ray, but not to the next view. The more there are, the fewer rays in a step."""

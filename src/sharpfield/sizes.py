@@ -40,7 +40,7 @@ def _sized_render(config: RenderConfig, width: int) -> RenderConfig:
     steps, cells = config.steps_per_pixel * width, OCCUPANCY_CELLS_PER_PIXEL * width
     return replace(
         config,
-        steps=config.steps or _within(48, round(steps), 256),
+        steps=config.steps or _within(48, round(steps), 128),
         grid=config.grid or _within(128, round(cells), 256),
     )
 

@@ -41,8 +41,9 @@ OCCUPANCY_EVERY = 8
 OCCUPANCY_SLABS = 8
 """The occupancy grid is refreshed at every so many steps, one of so many parts at a time."""
 
-OFTEN_UNTIL = 256
-"""Steps for which that holds whatever the grid's size: most of the cube turns out to be empty."""
+OFTEN_UNTIL = 2
+"""Steps for each cell across, during which that holds whatever the grid's size: most of the cube
+turns out to be empty."""
 
 SMALL_GRID = 96 * 96 * 48
 """Grids of more cells are refreshed more rarely from then on: it costs no more than for this."""
@@ -64,6 +65,7 @@ class MarchingRenderer(Renderer):
         self.steps = steps
         rarely = round(OCCUPANCY_EVERY * math.prod(cells) / SMALL_GRID)
         self.refresh_every = max(OCCUPANCY_EVERY, rarely)
+        self.often_until = OFTEN_UNTIL * cells[0]
 
     def draws(self, rays: int, generator: torch.Generator) -> Float[Tensor, "rays 1"]:
         """Where within their step the samples of each ray lie.
@@ -120,6 +122,6 @@ class MarchingRenderer(Renderer):
         self, field: Field, generator: torch.Generator, step: int, share_done: float
     ) -> None:
         self.settled.fill_(min(1.0, share_done / SETTLED_SHARE, step / SETTLED_STEPS))
-        every = OCCUPANCY_EVERY if step < OFTEN_UNTIL else self.refresh_every
+        every = OCCUPANCY_EVERY if step < self.often_until else self.refresh_every
         if step % every == 0:
             self.occupancy.update(field, generator, OCCUPANCY_SLABS)
