@@ -11,7 +11,7 @@ CELLS_PER_PIXEL = 1.3
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
 OCCUPANCY_CELLS_PER_PIXEL = 0.64
-"""Across: finer cells follow surfaces more closely, and leave a ray fewer samples before them."""
+"""Across, and with all presets: finer cells lie closer around surfaces."""
 
 
 def sized_for(config: Config, width: int, across: float) -> Config:

@@ -162,6 +162,7 @@ def test_after_the_start_refreshes_cost_the_same_whatever_the_size_of_the_grid()
 
     small, large = (96, 96, 48), (192, 192, 96)
     assert evaluations(large, start=0) == 8 * evaluations(small, start=0)
+    assert evaluations(large, start=256) == 8 * evaluations(small, start=256), "384 steps for 192"
     assert evaluations(large, start=1024) == evaluations(small, start=1024)
 
 

@@ -81,7 +81,7 @@ SAVINGS = Suite(
     "savings",
     "Rays at equal PSNR",
     "The scenes of the suite `blur`. The dynamic kernel is trained with 40 % of the rays of the "
-    "fixed one, which renders about two million in the 30 seconds of that suite.",
+    "fixed one.",
     "fast",
     ("train.time_budget=0",),
     BLUR_SCENES,
