@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.train.small_scene import CAMERA, small_config, small_scene
 
+from sharpfield.blur.dynamic import DynamicBlur
 from sharpfield.blur.motions import RigidMotions
 from sharpfield.config import BlurName, Config
 from sharpfield.fields.hashgrid import HashGridField
@@ -49,6 +50,23 @@ def test_a_kernel_that_stands_still_changes_nothing(tmp_path: Path, model: BlurN
     run = untrained_run(tmp_path, moving(model, 1e-4))
     rendered = run.render_view(VIEW).colour
     assert run.restore_view(VIEW, rendered) == pytest.approx(run.scene.views[VIEW].photo, abs=1e-3)
+
+
+def test_pixels_that_the_mask_lets_off_are_as_blurred_as_others(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path, moving("dynamic", 3.0))
+    model, place = run.model, run.scene.train_indices.index(VIEW)
+    assert isinstance(model.blur, DynamicBlur)
+    before = model.reblur(place)
+    assert before.extent.min() > 0.1
+
+    model.blur.sizes.fill_(1.0)
+    assert run.kernel_size(VIEW).max() == 1
+    for name in ("colour", "own", "extent"):
+        assert getattr(model.reblur(place), name) == pytest.approx(getattr(before, name))
+
+    model.blur.photo_gate.open[place] = False
+    assert model.reblur(place).own == pytest.approx(np.ones_like(before.own))
+    assert model.reblur(place).extent.max() < 0.02
 
 
 def test_light_from_afar_is_not_the_pixels_own(tmp_path: Path) -> None:

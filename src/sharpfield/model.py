@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
-from sharpfield.blur.kernel import TRAINED, BlurModel, Kernel, Pixels
+from sharpfield.blur.kernel import BlurModel, Kernel, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
@@ -60,7 +60,7 @@ class ReblurredView:
 
     ``own`` is the share of each pixel's light, in [0, 1], that comes from nearly where the sharp
     photo has it: 1 where the kernel does not move. ``extent`` is the length, in pixels, of an even
-    straight smear that spreads as far as the pixel's open rays do, at the depth that they see.
+    straight smear that spreads as far as the pixel's rays do, at the depth that they see.
     """
 
     colour: Float[np.ndarray, "height width 3"]
@@ -144,9 +144,11 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def reblur(self, view: int) -> ReblurredView:
-        """The photo of a training view, by its place among them, as the trained kernel blurs it.
+        """The photo of a training view, by its place among them, as its whole kernel blurs it.
 
-        With the kernel's own weights: adaptive ones need what only training remembers of a ray.
+        Not as the mask leaves it: a ray too few, which training can bear, would leave blur in a
+        restored photo. With the kernel's own weights: adaptive ones need what only training
+        remembers of a ray.
         """
         xy = pixel_centres(self.camera).to(self.blur.poses.device)
         every = Pixels(torch.full((len(xy),), view, device=xy.device), xy)
@@ -162,8 +164,8 @@ class Model(nn.Module):
         )
 
     def _reblurred(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours, own shares and extents of pixels, by the trained kernel."""
-        kernel = self.blur.kernel(pixels, TRAINED)
+        """Colours, own shares and extents of pixels, by their whole kernels."""
+        kernel = self.blur.whole_kernel(pixels)
         rays = self.kernel_rays(pixels, kernel)
         rendered = self.renderer(self.field, rays, None)
         colour = self.display(kernel.blend(rendered.colour)).clamp(0, 1)

@@ -129,6 +129,12 @@ class DynamicBlur(RigidBlur):
             return kernel
         return self._explored_kernel(learning, opening, nest, phase) + kernel
 
+    def whole_kernel(self, pixels: Pixels) -> Kernel:
+        """All rays in photos that need a kernel, whatever the mask lets off; else the origin's."""
+        every = Opening(float(self.rays), 0.0, 0.0, self._most_rays(TRAINED))
+        rays = nested_rays(self.sizes, pixels.view, pixels.xy, self.camera, every, self._nest())
+        return Kernel(*rays, len(pixels))
+
     def _explored_kernel(
         self, pixels: Pixels, opening: Opening, nest: Nest, phase: Phase
     ) -> Kernel:

@@ -175,6 +175,10 @@ class BlurModel(nn.Module, ABC):
     def kernel(self, pixels: Pixels, phase: Phase) -> Kernel:
         """The kernel rays of ``pixels``; each pixel's rays do not depend on the other pixels."""
 
+    def whole_kernel(self, pixels: Pixels) -> Kernel:
+        """The trained kernel of ``pixels`` with all that explains their photos, at whatever cost."""
+        return self.kernel(pixels, TRAINED)
+
     def training_kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
         """The kernel of a training step, which may take random numbers from ``generator``."""
         return self.kernel(pixels, phase)
