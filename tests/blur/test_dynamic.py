@@ -104,6 +104,18 @@ class TestGradients:
         pull = -float(bias.grad)
         assert pull < -0.1 if flat else pull > 0.1
 
+    def test_a_ray_that_is_missing_weighs_more_than_one_too_many(self) -> None:
+        """Of pixels that look alike, two in five need all rays, the others one: the mask opens."""
+        model = dynamic()
+        force_size(model, (1 + RAYS) / 2)
+        pixels = random_pixels()
+        kernel = kernel_of(model, pixels, HARD_LEARNING)
+        colours = random_colours(len(kernel.pixel))
+        colours[kernel.pixel % 5 > 1] = 0.5
+        own_loss(model, kernel, pixels, colours).backward()
+        bias = mask_network(model).head.bias
+        assert bias is not None and bias.grad is not None and bias.grad < 0
+
     @pytest.mark.parametrize("phase", [SOFT, HARD])
     def test_other_steps_leave_the_mask_alone(self, phase: Phase) -> None:
         model = wavering(3.0)

@@ -39,6 +39,10 @@ from sharpfield.ops.nested_rays import (
     pack,
 )
 
+MISSING_RAY = 2.0
+"""How much worse the mask's lessons count a ray that is closed and needed than one that is open and
+is not: where a pixel might need it, it is rendered, and sharp photos have the photo gate."""
+
 
 class DynamicBlur(RigidBlur):
     """A kernel whose size is decided per pixel; rays that the mask closes are never rendered.
@@ -211,7 +215,8 @@ class DynamicBlur(RigidBlur):
         wanted = torch.where(has_kernel, wanted, 1)
         logits = gate_heights(lessons.sizes, self.rays) / SURROGATE_TEMPERATURE
         should_open = (gate_heights(wanted, self.rays) > 0).to(logits.dtype)
-        return F.binary_cross_entropy_with_logits(logits, should_open)
+        missing = logits.new_tensor(MISSING_RAY)
+        return F.binary_cross_entropy_with_logits(logits, should_open, pos_weight=missing)
 
     @torch.no_grad()
     def _judge_photos(
