@@ -176,7 +176,7 @@ class BlurModel(nn.Module, ABC):
         """The kernel rays of ``pixels``; each pixel's rays do not depend on the other pixels."""
 
     def whole_kernel(self, pixels: Pixels) -> Kernel:
-        """The trained kernel of ``pixels`` with all that explains their photos, at whatever cost."""
+        """The trained kernel of ``pixels``, with all that explains their photos."""
         return self.kernel(pixels, TRAINED)
 
     def training_kernel(self, pixels: Pixels, phase: Phase, generator: torch.Generator) -> Kernel:
