@@ -124,11 +124,10 @@ class DynamicBlur(RigidBlur):
         explored = self.explored(len(pixels), phase)
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
         opening, nest = self._opening(phase), self._nest()
-        rays = nested_rays(self.sizes, others.view, others.xy, self.camera, opening, nest)
         judged = None
         if phase.judge_photos:
             judged = Exploration(self.sizes.new_zeros(0), nest.sized.detach(), phase.hard)
-        kernel = Kernel(*rays, len(others), judged)
+        kernel = self._sized_kernel(others, opening, nest, judged)
         if not explored:
             return kernel
         return self._explored_kernel(learning, opening, nest, phase) + kernel
@@ -136,8 +135,14 @@ class DynamicBlur(RigidBlur):
     def whole_kernel(self, pixels: Pixels) -> Kernel:
         """All rays in photos that need a kernel, whatever the mask lets off; else the origin's."""
         every = Opening(float(self.rays), 0.0, 0.0, self._most_rays(TRAINED))
-        rays = nested_rays(self.sizes, pixels.view, pixels.xy, self.camera, every, self._nest())
-        return Kernel(*rays, len(pixels))
+        return self._sized_kernel(pixels, every, self._nest())
+
+    def _sized_kernel(
+        self, pixels: Pixels, opening: Opening, nest: Nest, judged: Exploration | None = None
+    ) -> Kernel:
+        """As many rays as the stored maps of sizes say, and ``opening`` makes of them."""
+        rays = nested_rays(self.sizes, pixels.view, pixels.xy, self.camera, opening, nest)
+        return Kernel(*rays, len(pixels), judged)
 
     def _explored_kernel(
         self, pixels: Pixels, opening: Opening, nest: Nest, phase: Phase
