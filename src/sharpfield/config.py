@@ -268,8 +268,12 @@ class TrainConfig:
     """Optimiser steps when there is no budget."""
     warmup: Share = 0.05
     """Share of training as plain NeRF, before the kernel starts."""
+    warmup_steps: CountOrZero = 0
+    """Steps after which it starts at the latest; 0: no such limit."""
     settle: Share = 0.3
     """Share of training after which sharp photos take one ray, and the mask has soft gates."""
+    settle_steps: CountOrZero = 0
+    """Steps after which they do so at the latest; 0: no such limit."""
     harden: Share = 0.7
     """Share of training after which the mask decides alone and gates are exactly 0 or 1."""
     table_rate: Amount = 2e-2

@@ -49,12 +49,12 @@ def preset(name: str) -> Config:
 
     ``default`` is for a real capture: ten minutes on two CPU cores. ``fast`` shows within a minute
     what a scene will look like: with smaller steps, because the first ones may be rough but must be
-    many; with a larger share of them before the kernel opens; with fewer places for samples
-    along a ray; with rates that stay high; and with fewer motions, all of them open at first,
-    because there is no time to tell more apart, or to learn some of them later. ``best`` is
-    ``default`` for an hour: in half of that a field learns what it can from such photos, so two
-    train in turns. ``paper`` is the classic system, for a GPU and a day: the networks, samples,
-    rates and number of steps of DP-NeRF, and poses as they are given.
+    many; with a larger share of them before the kernel opens, but no more than it takes; with fewer
+    places for samples along a ray; with rates that stay high; and with fewer motions, all of them
+    open at first, because there is no time to tell more apart, or to learn some of them later.
+    ``best`` is ``default`` for an hour: in half of that a field learns what it can from such
+    photos, so two train in turns. ``paper`` is the classic system, for a GPU and a day: the
+    networks, samples, rates and number of steps of DP-NeRF, and poses as they are given.
     """
     config = Config()
     if name == "default":
@@ -70,7 +70,13 @@ def preset(name: str) -> Config:
             config,
             render=replace(config.render, steps_per_pixel=0.25),
             train=replace(
-                config.train, time_budget=60.0, samples=24576, warmup=0.1, final_rate=0.4
+                config.train,
+                time_budget=60.0,
+                samples=24576,
+                warmup=0.1,
+                warmup_steps=180,
+                settle_steps=600,
+                final_rate=0.4,
             ),
             blur=replace(config.blur, motions=6, first_size=0),
         )

@@ -96,7 +96,7 @@ def test_what_may_be_chance_is_no_gain() -> None:
     assert not ours.open[1]
 
 
-@pytest.mark.parametrize(("left", "worthwhile"), [(4e-4, True), (6e-4, False)])
+@pytest.mark.parametrize(("left", "worthwhile"), [(2e-4, True), (3e-4, False)])
 def test_a_gain_that_is_small_beside_what_is_left_is_not_worth_a_kernel(
     left: float, worthwhile: bool
 ) -> None:

@@ -23,7 +23,7 @@ from sharpfield.presets import BLURS
 from sharpfield.render.ensemble import TURN
 from sharpfield.settings import with_overrides
 from sharpfield.train.pixel_sampler import PixelSampler
-from sharpfield.train.schedule import phase_at, rate_at
+from sharpfield.train.schedule import SOFTEST, phase_at, rate_at
 from sharpfield.train.trainer import Trainer
 
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
@@ -136,6 +136,21 @@ class TestSchedule:
         assert [step for step in range(STEPS) if phases[step].learn_mask] == [4, 6, 8, 10]
         soft = [phase.temperature for phase in phases if phase.temperature > 0]
         assert soft == sorted(soft, reverse=True) and len(set(soft)) == 4
+
+    def test_stages_of_a_long_training_begin_after_so_many_steps(self) -> None:
+        config = with_overrides(
+            small_config("dynamic"), ["train.warmup_steps=21", "train.settle_steps=61"]
+        )
+        shares = config.train.warmup, config.train.settle
+        for steps in (1000, 50):
+            phases = [phase_at(step / steps, step, config) for step in range(steps)]
+            opened = [[p.kernel_open for p in phases].index(True)]
+            opened += [[p.mask_open for p in phases].index(True)]
+            assert opened == [min(21, shares[0] * steps), min(61, shares[1] * steps)]
+            judged = [step for step in range(opened[1]) if phases[step].judge_photos]
+            assert judged == list(range(int(sum(opened) + 1) // 2, int(opened[1])))
+            soft = [phase.temperature for phase in phases if phase.temperature > 0]
+            assert soft[0] == SOFTEST and soft == sorted(soft, reverse=True)
 
     def test_a_mask_that_closes_next_to_nothing_is_hardly_taught(self) -> None:
         config = with_overrides(small_config("dynamic"), ["blur.mask_every=1"])

@@ -13,9 +13,10 @@ GAIN_PIXELS = 4000
 SIGNIFICANT = 3.0
 """A gain is one when it exceeds its standard error this many times..."""
 
-WORTHWHILE = 0.2
+WORTHWHILE = 0.4
 """...and this share of the squared error that is left. A pixel is an area, so that a few rays close
-to each other show a sharp one a little better than one does: by up to a tenth, not worth them."""
+to each other show a sharp one a little better than one does: by up to a third of what a long
+training leaves, not worth them. What a kernel gains of a smeared photo is several times that."""
 
 
 class PhotoGate(nn.Module):
@@ -24,7 +25,7 @@ class PhotoGate(nn.Module):
     A photo is sharp when its whole kernel changes its pixels by less than ``share`` of what
     kernels change photos in the mean over all, or by less than ``tolerance``, root mean square in
     display colours - unless the kernel demonstrably brings the photo's pixels closer to what they
-    are, by a sixth of their squared error or more: a photo that is hardly blurred beside the
+    are, by two sevenths of their squared error or more: a photo that is hardly blurred beside the
     others still is. This is measured, not learned: a network takes hundreds of steps to say of a
     whole photo what half a dozen of its pixels tell at once.
     """

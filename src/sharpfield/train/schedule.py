@@ -37,20 +37,21 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
     the mean ``kernel_size`` of late, is taught less.
     """
     train, blur = config.train, config.blur
-    if progress < train.warmup:
+    warmup = _begin(train.warmup, train.warmup_steps, progress, step)
+    settle = _begin(train.settle, train.settle_steps, progress, step)
+    if progress < warmup:
         return WARM_UP
-    learn_from = (train.warmup + train.settle) / 2
     hard = progress >= train.harden
     every = min(blur.mask_every, max(OFTENEST, round(step / max(progress, 1e-6) / LESSONS)))
-    if progress >= train.settle and kernel_size > IDLE * blur.most_rays(hard):
+    if progress >= settle and kernel_size > IDLE * blur.most_rays(hard):
         every *= IDLE_PAUSE
-    learns = blur.model == "dynamic" and progress >= learn_from
+    learns = blur.model == "dynamic" and progress >= (warmup + settle) / 2
     learn = learns and step % every == 0
-    if progress < train.settle:
+    if progress < settle:
         return Phase(kernel_open=True, learn_mask=learn, judge_photos=learns)
     temperature = 0.0
     if not hard:
-        done = (progress - train.settle) / max(1e-6, train.harden - train.settle)
+        done = (progress - settle) / max(1e-6, train.harden - settle)
         temperature = SOFTEST * (SHARPEST / SOFTEST) ** done
     return Phase(
         kernel_open=True,
@@ -62,6 +63,11 @@ def phase_at(progress: float, step: int, config: Config, kernel_size: float = 1.
     )
 
 
+def _begin(share: float, steps: int, progress: float, step: int) -> float:
+    """The progress at which a stage begins: ``share``, or after ``steps`` if that is earlier."""
+    return share if 0 in (steps, step) else min(share, progress * steps / step)
+
+
 def adaptive_share_at(progress: float, step: int, config: Config) -> float | None:
     """Share of the loss through the adaptive weights; None: both losses count fully.
 
@@ -70,9 +76,9 @@ def adaptive_share_at(progress: float, step: int, config: Config) -> float | Non
     """
     if not config.adaptive.handover:
         return None
+    start = _begin(config.train.warmup, config.train.warmup_steps, progress, step)
     if config.fidelity == "original" and step > 0:
         progress *= step // STAIR * STAIR / step
-    start = config.train.warmup
     done = (progress - start) / max(1e-6, 1.0 - start)
     return float(FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** min(1.0, max(0.0, done)))
 
