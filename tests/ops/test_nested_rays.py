@@ -12,6 +12,8 @@ from sharpfield.ops.nested_rays import (
     Opening,
     PackedRays,
     bilinear,
+    mean_sizes,
+    mean_sizes_reference,
     nested_rays,
     nested_rays_reference,
 )
@@ -104,3 +106,23 @@ def test_gates_far_from_their_size_are_no_nan() -> None:
         maps = torch.full((VIEWS, 6, 8), size)
         rays = nested_rays(maps, view, xy, CAMERA, opening(0.01), random_nest())
         assert rays.weights.isfinite().all()
+
+
+@pytest.mark.parametrize("rows", [1, 6, 33])
+def test_mean_sizes_are_their_twin(rows: int) -> None:
+    random = torch.Generator().manual_seed(5)
+    maps = -2.0 + 12.0 * torch.rand(VIEWS, rows, 8, generator=random)
+    ours = mean_sizes(maps, opening(0.0, 5))
+    torch.testing.assert_close(ours, mean_sizes_reference(maps, opening(0.0, 5)))
+    assert ours[1] == 1.0 and (ours >= 1.0).all() and (ours <= 5.0).all()
+
+
+def test_mean_sizes_are_the_rays_of_a_pixel() -> None:
+    """Where a map is the same all over, as many as its pixels have."""
+    maps = torch.tensor([0.3, 2.0, 3.0, 6.0, 9.0])[:, None, None].expand(VIEWS, 6, 8)
+    limits = torch.full((VIEWS,), MOTIONS)
+    hard = Opening(0.0, 1.0, 0.0, limits)
+    view, xy = random_pixels()
+    rays = nested_rays(maps.contiguous(), view, xy, CAMERA, hard, random_nest())
+    counts = torch.bincount(rays.pixel, minlength=PIXELS).float()
+    assert torch.equal(mean_sizes(maps, hard)[view], counts)

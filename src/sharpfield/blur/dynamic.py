@@ -34,6 +34,7 @@ from sharpfield.ops.nested_rays import (
     bilinear,
     gate_heights,
     limited_gates,
+    mean_sizes,
     mixed_weights,
     nested_rays,
     pack,
@@ -173,8 +174,9 @@ class DynamicBlur(RigidBlur):
     def _most_rays(self, phase: Phase) -> Int[Tensor, " views"]:
         """The most rays that a pixel of each view may have."""
         most = self.config.most_rays(phase.hard)
-        has_kernel = self.photo_gate.open | (not phase.mask_open)
-        return torch.where(has_kernel, most, 1)
+        if not phase.mask_open:
+            return torch.full_like(self.photo_gate.open, most, dtype=torch.int64)
+        return torch.where(self.photo_gate.open, most, 1)
 
     def _fresh_sizes(
         self, pixels: Pixels, poses: Float[Tensor, "views motions 3 4"]
@@ -196,10 +198,7 @@ class DynamicBlur(RigidBlur):
             return super().costs(phase)
         if not phase.mask_open:
             return self.poses.new_full((len(self.poses),), float(self.first))
-        opening = self._opening(phase)
-        some = self.sizes[:, ::4, ::4]  # enough for a mean, which every step asks for
-        sizes = opening.sizes(some).clamp(min=1.0)
-        return sizes.minimum(opening.most[:, None, None]).mean((1, 2))
+        return mean_sizes(self.sizes, self._opening(phase))
 
     def own_loss(
         self,
@@ -237,7 +236,7 @@ class DynamicBlur(RigidBlur):
         whole = torch.bincount(kernel.pixel, minlength=len(pixels)) == self.rays
         view = pixels.view[whole]
         rays = colours[whole[kernel.pixel]].view(-1, self.rays, 3)
-        alone_or_whole = lessons.weights[:, [0, -1]].index_select(0, view)
+        alone_or_whole = lessons.weights[:, :: self.rays - 1].index_select(0, view)
         shown = display(alone_or_whole @ rays)
         unmoved, blurred = (shown - photo[whole, None]).square().mean(2).unbind(1)
         self.photo_gate.follow(view, changes(shown)[:, 0], unmoved, blurred)

@@ -19,6 +19,9 @@ RENDERED_GATE = 0.05
 SURROGATE_TEMPERATURE = 1.5
 """Ranks over which the straight-through gradient of a hard gate spreads."""
 
+LOOKED_AT = 4
+"""Every so many rows and columns of a map are enough for its mean, which every step asks for."""
+
 
 class Opening(NamedTuple):
     """How wanted sizes become gates: ``offset + slope * size`` rays, at most ``most`` of a view.
@@ -81,6 +84,25 @@ def nested_rays_reference(
     rendered = (gates > RENDERED_GATE).gather(1, nest.rank[view])
     weights = mixed_weights(gates, view, nest.sized)
     return pack(view, weights, rendered, nest.poses, nest.renormalise)
+
+
+def mean_sizes(
+    maps: Float[Tensor, "views rows columns"], opening: Opening
+) -> Float[Tensor, " views"]:
+    """Rays per pixel of each view, about, where the sizes in ``maps`` are wanted."""
+    if not use_cpu_kernels(maps):
+        return mean_sizes_reference(maps, opening)
+    means = torch.empty(len(maps))
+    nested_rays_cpu.mean_sizes(
+        opening.offset, opening.slope, LOOKED_AT, *arrays(maps, opening.most, means)
+    )
+    return means
+
+
+def mean_sizes_reference(maps: Tensor, opening: Opening) -> Tensor:
+    """The twin of the numba kernel."""
+    sizes = opening.sizes(maps[:, ::LOOKED_AT, ::LOOKED_AT]).clamp(min=1.0)
+    return sizes.minimum(opening.most[:, None, None]).mean((1, 2))
 
 
 def limited_gates(

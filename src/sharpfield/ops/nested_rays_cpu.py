@@ -63,7 +63,9 @@ def nested_rays(  # type: ignore[no-untyped-def]
                 for k in range(motions):
                     weight += of_size[p, k] * sized[v, k, m]
                 pixel[rays], motion[rays], weights[rays] = p, m, weight
-                ray_poses[rays] = poses[v, m]
+                for row in range(3):
+                    for column in range(4):
+                        ray_poses[rays, row, column] = poses[v, m, row, column]
                 total += weight
                 rays += 1
         totals[p] = total if renormalise else 1.0
@@ -99,3 +101,15 @@ def nested_rays_gradient(  # type: ignore[no-untyped-def]
                 for column in range(4):
                     poses_gradient[v, m, row, column] += d_poses[r, row, column]
         first = end
+
+
+@cached_njit()
+def mean_sizes(offset, slope, stride, maps, most, means):  # type: ignore[no-untyped-def]
+    views, rows, columns = maps.shape
+    for v in range(views):
+        total, cells = 0.0, 0
+        for row in range(0, rows, stride):
+            for column in range(0, columns, stride):
+                total += min(max(offset + slope * maps[v, row, column], 1.0), most[v])
+                cells += 1
+        means[v] = total / cells

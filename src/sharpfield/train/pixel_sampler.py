@@ -6,21 +6,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import Pixels
-
-CELL = 4
-"""Pixels across the squares of a photo that are drawn by their contrast."""
+from sharpfield.ops.drawn_pixels import CELL, PixelPool, drawn_pixels
 
 LEAST_CONTRAST = 1.0 / 255.0
 """Added to the contrast of every square, so that flat ones are drawn as well."""
-
-_ROOT = 1.1673039782614187
-"""The real root above 1 of x^5 = x + 1: its powers below 1 are the sequence's strides."""
-
-_STRIDES = _ROOT ** -torch.arange(1, 5, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,15 @@ class PixelSampler:
     def __init__(
         self, photos: Float[Tensor, "views height width 3"], textured: float = 0.0, seed: int = 0
     ) -> None:
-        self.photos, self.textured = photos, textured
+        self.photos = photos
         generator = torch.Generator().manual_seed(seed)
-        self._start = torch.rand(len(_STRIDES), generator=generator, dtype=torch.float64)
+        start = torch.rand(4, generator=generator, dtype=torch.float64)
         contrast = cell_contrast(photos) + LEAST_CONTRAST
-        self._cells = contrast.shape[1:]
         chances = contrast.flatten(1).double()
         ladder = (chances / chances.sum(1, keepdim=True)).cumsum(1).clamp(max=1.0)
         offsets = torch.arange(len(photos), device=photos.device)
-        self._ladder = (ladder + offsets[:, None]).flatten()
+        ladder = (ladder + offsets[:, None]).flatten()
+        self._pool = PixelPool(start, photos, textured, ladder, contrast.shape[2])
 
     def draw(
         self,
@@ -75,40 +68,11 @@ class PixelSampler:
 
         Views are drawn in proportion to ``shares``, or evenly from ``views`` random ones.
         """
-        height, width = self.photos.shape[1:3]
-        numbers = torch.arange(place, place + count, dtype=torch.float64)[:, None]
-        in_cube = (self._start + numbers * _STRIDES) % 1.0
         if views is not None and views < len(self.photos):
             shares = torch.zeros(len(self.photos))
             shares[torch.randperm(len(shares), generator=generator)[:views]] = 1.0
-        of_view, of_way, x, y = in_cube.to(self.photos.device).unbind(1)
-        view = _choose(of_view, shares.to(of_view))
-        cell_row, cell_column = self._textured_cells(view, x)
-        textured = of_way < self.textured
-        inside = (y * CELL**2).long()
-        row = torch.where(textured, cell_row * CELL + inside // CELL, (y * height).long())
-        column = torch.where(textured, cell_column * CELL + inside % CELL, (x * width).long())
-        row, column = row.clamp(max=height - 1), column.clamp(max=width - 1)
-        xy = torch.stack([column, row], dim=1) + 0.5
-        return Batch(Pixels(view, xy), self.photos[view, row, column])
-
-    def _textured_cells(
-        self, view: Int[Tensor, " pixels"], chance: Float[Tensor, " pixels"]
-    ) -> tuple[Int[Tensor, " pixels"], Int[Tensor, " pixels"]]:
-        """Row and column of a square of each view, drawn in proportion to contrast."""
-        rows, columns = self._cells
-        rung = torch.searchsorted(self._ladder, view + chance, right=True)
-        cell = (rung - view * (rows * columns)).clamp(0, rows * columns - 1)
-        return cell // columns, cell % columns
-
-
-def _choose(
-    chance: Float[Tensor, " pixels"], shares: Float[Tensor, " views"]
-) -> Int[Tensor, " pixels"]:
-    """The view that each number of [0, 1) falls to; views of no share are never chosen."""
-    ladder = shares.cumsum(0)
-    last = int(shares.nonzero().max())
-    return torch.searchsorted(ladder, chance * ladder[-1], right=True).clamp(max=last)
+        view, xy, colours = drawn_pixels(self._pool, place, count, shares)
+        return Batch(Pixels(view, xy), colours)
 
 
 def cell_contrast(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sharpfield.blur.kernel import WARM_UP, Phase
+from sharpfield.blur.kernel import TRAINED, WARM_UP, Phase
 from sharpfield.config import Config
 from sharpfield.files import JSON
 from sharpfield.model import Model
@@ -95,7 +95,8 @@ class Trainer:
 
     def compile(self) -> None:
         """Run every kernel once, without effect, so that compilation is not counted as training."""
-        for phase in (WARM_UP, Phase(kernel_open=True)):
+        for phase in (WARM_UP, TRAINED):
+            self.model.blur.costs(phase)
             self.rehearse(SMALLEST_BATCH, phase)
         self.model.renderer.rehearse(self.model.field)
 
