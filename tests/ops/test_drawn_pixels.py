@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sharpfield.ops.drawn_pixels import CELL, PixelPool, drawn_pixels, drawn_pixels_reference
+from sharpfield.ops.drawn_pixels import (
+    CELL,
+    PixelPool,
+    chance_ladder,
+    drawn_pixels,
+    drawn_pixels_reference,
+)
 
 VIEWS, HEIGHT, WIDTH = 5, 18, 27
 
@@ -15,12 +21,9 @@ def pool(textured: float) -> PixelPool:
     random = torch.Generator().manual_seed(1)
     photos = torch.rand(VIEWS, HEIGHT, WIDTH, 3, generator=random)
     rows, columns = -(-HEIGHT // CELL), -(-WIDTH // CELL)
-    chances = torch.rand(VIEWS, rows * columns, generator=random, dtype=torch.float64)
-    ladder = (chances / chances.sum(1, keepdim=True)).cumsum(1).clamp(max=1.0)
+    ladder = chance_ladder(torch.rand(VIEWS, rows * columns, generator=random))
     start = torch.rand(4, generator=random, dtype=torch.float64)
-    return PixelPool(
-        start, photos, textured, (ladder + torch.arange(VIEWS)[:, None]).flatten(), columns
-    )
+    return PixelPool(start, photos, textured, ladder, columns)
 
 
 @pytest.mark.parametrize("place", [0, 12_345, 10**10])

@@ -25,8 +25,7 @@ class PixelPool(NamedTuple):
     """What pixels are drawn from.
 
     ``start`` is where the sequence begins. The share ``textured`` of pixels is drawn by
-    ``ladder``: the chances of the squares of each photo, added up, those of view v from v to v + 1;
-    ``columns`` squares stand side by side.
+    ``chance_ladder``; ``columns`` squares stand side by side.
     """
 
     start: Float[Tensor, 4]
@@ -42,6 +41,13 @@ class DrawnPixels(NamedTuple):
     view: Int[Tensor, " pixels"]
     xy: Float[Tensor, "pixels 2"]
     colours: Float[Tensor, "pixels 3"]
+
+
+def chance_ladder(chances: Float[Tensor, "views squares"]) -> Float[Tensor, " views_squares"]:
+    """Chances of the squares of each photo, added up: those of view v reach from v to v + 1."""
+    chances = chances.double()
+    ladder = (chances / chances.sum(1, keepdim=True)).cumsum(1).clamp(max=1.0)
+    return (ladder + torch.arange(len(chances), device=chances.device)[:, None]).flatten()
 
 
 def drawn_pixels(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sharpfield.blur.kernel import Pixels
-from sharpfield.ops.drawn_pixels import CELL, PixelPool, drawn_pixels
+from sharpfield.ops.drawn_pixels import CELL, PixelPool, chance_ladder, drawn_pixels
 
 LEAST_CONTRAST = 1.0 / 255.0
 """Added to the contrast of every square, so that flat ones are drawn as well."""
@@ -50,10 +50,7 @@ class PixelSampler:
         generator = torch.Generator().manual_seed(seed)
         start = torch.rand(4, generator=generator, dtype=torch.float64)
         contrast = cell_contrast(photos) + LEAST_CONTRAST
-        chances = contrast.flatten(1).double()
-        ladder = (chances / chances.sum(1, keepdim=True)).cumsum(1).clamp(max=1.0)
-        offsets = torch.arange(len(photos), device=photos.device)
-        ladder = (ladder + offsets[:, None]).flatten()
+        ladder = chance_ladder(contrast.flatten(1))
         self._pool = PixelPool(start, photos, textured, ladder, contrast.shape[2])
 
     def draw(
