@@ -10,8 +10,9 @@ from sharpfield.config import Config, HashGridConfig, RenderConfig
 CELLS_PER_PIXEL = 1.3
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
-OCCUPANCY_CELLS_PER_PIXEL = 0.64
-"""Across, and with all presets: finer cells lie closer around surfaces."""
+OCCUPANCY_CELLS_PER_PIXEL = 1.0
+"""Across, and with all presets: a ray that passes a surface closely takes its cells for opaque,
+and ends before what it shows. The longer a training, the more that is worth."""
 
 
 def sized_for(config: Config, width: int, across: float) -> Config:
