@@ -198,6 +198,11 @@ def check_combination(config: Config) -> None:
             f"settings train.warmup {train.warmup:g}, settle {train.settle:g}, harden "
             f"{train.harden:g}: these stages follow each other; give shares that do not fall"
         )
+    if train.settle_steps and not 0 < train.warmup_steps <= train.settle_steps:
+        raise InputError(
+            f"settings train.warmup_steps {train.warmup_steps}, settle_steps {train.settle_steps}: "
+            "these stages follow each other; give steps that do not fall, or settle_steps 0"
+        )
     centred = config.blur.motions_from != "network" or config.fidelity == "correct"
     if config.blur.motions == 1 and centred and config.blur.model in ("rigid", "dynamic"):
         raise InputError(

@@ -175,6 +175,12 @@ class TestCombinations:
         check_combination(config)
         assert "blur.motions" in one_line(with_overrides(config, ["fidelity=correct"]))
 
+    @pytest.mark.parametrize("override", ["settle_steps=179", "warmup_steps=0", "settle=0.09"])
+    def test_stages_follow_each_other(self, override: str) -> None:
+        config = preset("fast")
+        assert override.partition("=")[0] in one_line(with_overrides(config, [f"train.{override}"]))
+        check_combination(with_overrides(config, ["train.settle_steps=0", "train.warmup_steps=0"]))
+
     def test_a_model_is_not_built_of_them(self, tmp_path: Path) -> None:
         config = with_overrides(small_config("rigid"), [EXCLUDED[0][0]])
         with pytest.raises(InputError, match=r"scene\.ndc"):
