@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -134,18 +135,34 @@ def _part_loss(
     rays = model.kernel_rays(batch.pixels, kernel)
     rendered = model.renderer(model.field, rays, draws.to(rays.origins.device))
 
-    def photo_error(kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
-        return ((model.display(kernel.blend(colours)) - batch.colours) ** 2).mean()
+    def shown(kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
+        return model.display(kernel.blend(colours))
 
-    error = photo_error(kernel, rendered.colour)
-    loss = error
+    def loss_of(shown: Float[Tensor, "pixels 3"]) -> Float[Tensor, ""]:
+        return photo_loss(shown, batch.colours, model.config.train.huber)
+
+    fine = shown(kernel, rendered.colour)
+    error = F.mse_loss(fine.detach(), batch.colours)
+    loss = loss_of(fine)
     if rendered.coarse is not None:
-        loss = loss + photo_error(kernel, rendered.coarse)
+        loss = loss + loss_of(shown(kernel, rendered.coarse))
     if model.adaptive is not None and rendered.met is not None and settings.phase.kernel_open:
         proposed = replace(
             kernel, weights=model.adaptive_weights(batch.pixels, kernel, rendered.met)
         )
-        adapted = photo_error(proposed, rendered.colour)
+        adapted = loss_of(shown(proposed, rendered.colour))
         share = settings.adaptive_share
         loss = loss + adapted if share is None else (1.0 - share) * loss + share * adapted
-    return _PartLoss(loss, error.detach(), rendered.colour.detach(), rendered.samples)
+    return _PartLoss(loss, error, rendered.colour.detach(), rendered.samples)
+
+
+def photo_loss(
+    shown: Float[Tensor, "pixels 3"], photo: Float[Tensor, "pixels 3"], huber: float
+) -> Float[Tensor, ""]:
+    """Mean squared error, but errors above ``huber`` count in proportion (Huber 1964).
+
+    What is above it grows on as at ``huber``. 0: all errors count by their squares.
+    """
+    if huber == 0.0:
+        return F.mse_loss(shown, photo)
+    return 2.0 * F.huber_loss(shown, photo, delta=huber)
