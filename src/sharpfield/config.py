@@ -257,9 +257,9 @@ class TrainConfig:
     """Pixels per step; 0: as many as ``samples`` allow."""
     textured: Share = 0.4
     """Share of the pixels that are drawn in proportion to the photo's contrast around them."""
-    huber: Amount = 0.03
-    """Errors above this, in display colours, count in proportion instead of by their squares, so
-    that a few pixels that no field can show leave the others alone; 0: all by their squares."""
+    large_errors: Amount = 1.5
+    """Errors count by their squares up to so many times their root mean square of late, larger ones
+    in proportion: a few pixels that are not found yet leave the others alone. 0: all by squares."""
     rays_at_once: CountOrZero = 0
     """Kernel rays per part of a step, which bounds its memory; 0: all. Results stay the same,
     but for adaptive weights of ``fidelity`` original, which normalise over a part."""

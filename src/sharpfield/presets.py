@@ -97,7 +97,7 @@ def _paper(config: Config) -> Config:
             config.train,
             pixels=1024,
             textured=0.0,
-            huber=0.0,
+            large_errors=0.0,
             steps=steps,
             warmup=1200 / steps,
             head_rate=5e-4,

@@ -79,7 +79,7 @@ def test_the_run_folder_is_complete(finished: Path) -> None:
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(5, 61, 5))
     assert {"step", "seconds", "loss", "psnr", "rays_per_pixel"} <= lines[0].keys()
-    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"], "large errors count in proportion"
 
 
 def test_eval_writes_its_scores(finished: Path) -> None:

@@ -97,6 +97,7 @@ def test_even_kernels_are_cut_evenly() -> None:
 PIXELS = 24
 SOFT_LEARNING = Phase(kernel_open=True, mask_open=True, temperature=0.5, learn_mask=True)
 SHARE = 0.3
+LARGE = 0.2
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
 FIELDS: tuple[FieldName, ...] = ("hashgrid", "mlp")
 MIXES = [(model, field) for model in MODELS for field in FIELDS]
@@ -111,7 +112,7 @@ class Case:
 
     def gradients(self, phase: Phase, rays_at_once: int, group: Group) -> Gradients:
         model = copy.deepcopy(self.model)
-        settings = StepSettings(phase, SHARE, rays_at_once)
+        settings = StepSettings(phase, SHARE, rays_at_once, LARGE)
         generator = torch.Generator().manual_seed(2)
         result = compute_gradients(model, self.batch, settings, generator, group)
         return Gradients(result, gradients_of(model), state_of(model, generator))
@@ -210,21 +211,25 @@ def plain_gradients(case: Case, phase: Phase) -> Gradients:
     draws = model.renderer.draws(len(kernel), generator)
     seen = model.renderer(model.field, model.kernel_rays(batch.pixels, kernel), draws)
 
-    def distance(weights: Tensor, colours: Tensor) -> Tensor:
+    def off(weights: Tensor, colours: Tensor) -> Tensor:
         blended = [
             (weights[kernel.pixel == i, None] * colours[kernel.pixel == i]).sum(0)
             for i in range(PIXELS)
         ]
-        return ((model.display(torch.stack(blended)) - batch.colours) ** 2).mean()
+        return (model.display(torch.stack(blended)) - batch.colours).abs()
 
-    error = distance(kernel.weights, seen.colour)
-    loss = error
+    def cost(off: Tensor) -> Tensor:
+        assert (off > LARGE).any() and (off < LARGE).any()
+        return torch.where(off < LARGE, off**2, LARGE * (2 * off - LARGE)).mean()
+
+    fine = off(kernel.weights, seen.colour)
+    error, loss = (fine**2).mean(), cost(fine)
     if seen.coarse is not None:
-        loss = loss + distance(kernel.weights, seen.coarse)
+        loss = loss + cost(off(kernel.weights, seen.coarse))
     if model.adaptive is not None and phase.kernel_open:
         assert seen.met is not None
         adapted = model.adaptive_weights(batch.pixels, kernel, seen.met)
-        loss = (1 - SHARE) * loss + SHARE * distance(adapted, seen.colour)
+        loss = (1 - SHARE) * loss + SHARE * cost(off(adapted, seen.colour))
     own = model.blur.own_loss(
         kernel, batch.pixels, batch.colours, seen.colour.detach(), model.display
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -289,15 +290,29 @@ def test_batches_of_real_size_are_bit_identical_too(tmp_path: Path, model: BlurN
     assert_same_training(first, second)
 
 
+def test_large_errors_are_those_above_the_usual_one(tmp_path: Path) -> None:
+    scene, config = small_scene(tmp_path), small_config("none")
+    squares = with_overrides(config, ["train.large_errors=0"])
+    plain = Trainer(scene, squares, CPU).step()
+    assert plain.loss == pytest.approx(plain.error)
+    for usual in (0.1, 0.01):
+        trainer = Trainer(scene, config, CPU)
+        trainer.progress.display_error = usual**2
+        result = trainer.step()
+        assert result.error == plain.error
+        assert result.loss < 2 * config.train.large_errors * usual * math.sqrt(result.error)
+        assert result.loss < plain.loss
+
+
 def test_training_fits_the_photos(tmp_path: Path) -> None:
     scene = small_scene(tmp_path)
     same = [dataclasses.replace(view, photo=scene.views[1].photo) for view in scene.views]
     still = [dataclasses.replace(view, pose=scene.views[1].pose) for view in same]
     scene = dataclasses.replace(scene, views=tuple(still))
-    config = small_config("none", steps=150, samples=6000)
+    config = small_config("none", steps=250, samples=6000)
     trainer = Trainer(scene, config, CPU)
-    losses = [trainer.step().loss for _ in range(150)]
-    assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:5])
+    errors = [trainer.step().error for _ in range(250)]
+    assert np.mean(errors[-10:]) < 0.2 * np.mean(errors[:5])
     seen = trainer.model.render(CAMERA, scene.views[1].pose)
     assert seen.colour.shape == (16, 24, 3) and seen.depth.shape == (16, 24)
     assert seen.colour.min() >= 0 and seen.colour.max() <= 1

@@ -208,7 +208,7 @@ def _train(options: ClassicOptions) -> TrainConfig:
     return TrainConfig(
         pixels=options.N_rand,
         textured=0.0,
-        huber=0.0,
+        large_errors=0.0,
         steps=options.N_iters,
         warmup=phases.warmup,
         settle=phases.settle,

@@ -22,12 +22,14 @@ class StepSettings:
     """What a step does beside fitting.
 
     ``adaptive_share`` is the share of the loss through the adaptive weights, None: both count
-    fully. ``rays_at_once`` bounds the kernel rays of a part, 0: no bound.
+    fully. ``rays_at_once`` bounds the kernel rays of a part, 0: no bound. Errors above
+    ``large_error``, in display colours, count in proportion, 0: all by their squares.
     """
 
     phase: Phase
     adaptive_share: float | None = None
     rays_at_once: int = 0
+    large_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _part_loss(
         return model.display(kernel.blend(colours))
 
     def loss_of(shown: Float[Tensor, "pixels 3"]) -> Float[Tensor, ""]:
-        return photo_loss(shown, batch.colours, model.config.train.huber)
+        return photo_loss(shown, batch.colours, settings.large_error)
 
     fine = shown(kernel, rendered.colour)
     error = F.mse_loss(fine.detach(), batch.colours)
@@ -157,12 +159,12 @@ def _part_loss(
 
 
 def photo_loss(
-    shown: Float[Tensor, "pixels 3"], photo: Float[Tensor, "pixels 3"], huber: float
+    shown: Float[Tensor, "pixels 3"], photo: Float[Tensor, "pixels 3"], large: float
 ) -> Float[Tensor, ""]:
-    """Mean squared error, but errors above ``huber`` count in proportion (Huber 1964).
+    """Mean squared error, but errors above ``large`` pull no more than one of that (Huber 1964).
 
-    What is above it grows on as at ``huber``. 0: all errors count by their squares.
+    0: all errors count by their squares.
     """
-    if huber == 0.0:
+    if large == 0.0:
         return F.mse_loss(shown, photo)
-    return 2.0 * F.huber_loss(shown, photo, delta=huber)
+    return 2.0 * F.huber_loss(shown, photo, delta=large)
