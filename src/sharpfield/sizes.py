@@ -10,10 +10,6 @@ from sharpfield.config import Config, HashGridConfig, RenderConfig
 CELLS_PER_PIXEL = 1.3
 """Of the finest level, across: enough to resolve the photo's pixels."""
 
-OCCUPANCY_CELLS_PER_PIXEL = 1.0
-"""Across, and with all presets: a ray that passes a surface closely takes its cells for opaque,
-and ends before what it shows. The longer a training, the more that is worth."""
-
 
 def sized_for(config: Config, width: int, across: float) -> Config:
     """The configuration with sizes that are 0 replaced by their own.
@@ -37,12 +33,15 @@ def _sized_grid(config: HashGridConfig, pixels: float) -> HashGridConfig:
 
 
 def _sized_render(config: RenderConfig, width: int) -> RenderConfig:
-    """Steps along a ray as the preset wants them, cells of the occupancy grid for all alike."""
-    steps, cells = config.steps_per_pixel * width, OCCUPANCY_CELLS_PER_PIXEL * width
+    """Steps along a ray as the preset wants them; with all presets a cell for each pixel across.
+
+    A ray that passes a surface closely takes coarser cells of the occupancy grid for opaque, and
+    ends before what it shows. The longer a training, the more finer ones are worth.
+    """
     return replace(
         config,
-        steps=config.steps or _within(48, round(steps), 128),
-        grid=config.grid or _within(128, round(cells), 256),
+        steps=config.steps or _within(48, round(config.steps_per_pixel * width), 128),
+        grid=config.grid or _within(128, width, 256),
     )
 
 

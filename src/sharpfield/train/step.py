@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -137,11 +138,10 @@ def _part_loss(
     rays = model.kernel_rays(batch.pixels, kernel)
     rendered = model.renderer(model.field, rays, draws.to(rays.origins.device))
 
+    loss_of = partial(photo_loss, photo=batch.colours, large=settings.large_error)
+
     def shown(kernel: Kernel, colours: Float[Tensor, "rays 3"]) -> Float[Tensor, "pixels 3"]:
         return model.display(kernel.blend(colours))
-
-    def loss_of(shown: Float[Tensor, "pixels 3"]) -> Float[Tensor, ""]:
-        return photo_loss(shown, batch.colours, settings.large_error)
 
     fine = shown(kernel, rendered.colour)
     error = F.mse_loss(fine.detach(), batch.colours)
