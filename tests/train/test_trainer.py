@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ from sharpfield.fields.hashgrid import HashGridField
 from sharpfield.presets import BLURS
 from sharpfield.render.ensemble import TURN
 from sharpfield.settings import with_overrides
-from sharpfield.train.pixel_sampler import PixelSampler
-from sharpfield.train.schedule import SOFTEST, phase_at, rate_at
+from sharpfield.train.pixel_sampler import Batch, PixelSampler
+from sharpfield.train.schedule import SEEN, SOFTEST, phase_at, rate_at, thrift_at
 from sharpfield.train.trainer import Trainer
 
 MODELS: tuple[BlurName, ...] = ("none", "sparse", "rigid", "dynamic")
@@ -189,6 +190,10 @@ class TestSchedule:
         for model in ("none", "sparse", "rigid"):
             config = small_config(model)
             assert not any(phase_at(s / STEPS, s, config).learn_mask for s in range(STEPS))
+
+    def test_thrift_falls_from_equal_rays_to_the_root_of_them(self) -> None:
+        thrift = [thrift_at(seen) for seen in (0.0, SEEN, 1e6)]
+        assert thrift == pytest.approx([1.0, 0.75, 0.5])
 
     def test_rates_decay_to_their_final_share(self) -> None:
         config = small_config("none")
@@ -376,6 +381,35 @@ def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
         pixels.append(trainer.progress.pixels - before.pixels)
         assert 0.7 * 20_000 < result.samples < 1.3 * 20_000
     assert pixels[1] > 4 * pixels[0]
+
+
+def test_what_is_often_seen_is_drawn_less_for_being_cheap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first all views get as many rays; later the smeared ones get more than sharp ones."""
+    trainer = trained(small_scene(tmp_path), small_config("dynamic"), 9)
+    trainer.model.blur.sizes.fill_(4.0)  # type: ignore[operator]
+    trainer.model.blur.sizes[0] = 1.0  # type: ignore[operator]
+    trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
+    drawn: list[Tensor] = []
+    draw = trainer.sampler.draw
+
+    def note(*args: Any) -> Batch:
+        drawn.append(args[3])
+        return draw(*args)
+
+    monkeypatch.setattr(trainer.sampler, "draw", note)
+    pixels = trainer.sampler.pixels
+    costs = trainer.model.blur.costs(phase_at(trainer.share_done, 9, trainer.config))
+    for seen, exponent in ((0, 1.0), (1000, 0.5)):
+        trainer.progress.pixels = seen * pixels
+        trainer.progress.step = 9
+        drawn.clear()
+        trainer.step()
+        rays = drawn[0] * costs**exponent
+        assert costs[0] < 0.5 * costs[1] and torch.allclose(
+            rays, rays[0].expand(len(rays)), rtol=1e-3
+        )
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:

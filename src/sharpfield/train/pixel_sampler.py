@@ -47,6 +47,8 @@ class PixelSampler:
         self, photos: Float[Tensor, "views height width 3"], textured: float = 0.0, seed: int = 0
     ) -> None:
         self.photos = photos
+        self.pixels = photos[..., 0].numel()
+        """Of all photos together."""
         generator = torch.Generator().manual_seed(seed)
         start = torch.rand(4, generator=generator, dtype=torch.float64)
         contrast = cell_contrast(photos) + LEAST_CONTRAST

@@ -23,6 +23,11 @@ IDLE = 0.9
 IDLE_PAUSE = 8
 """A mask that keeps more than this share of the rays it may close is taught so many times less."""
 
+SEEN = 8.0
+"""How often pixels have been drawn, in the mean, when thrift is half-way down to its least."""
+
+LEAST_THRIFT = 0.5
+
 FIRST_SHARE = 0.1
 LAST_SHARE = 0.9
 STAIR = 10_000
@@ -81,6 +86,16 @@ def adaptive_share_at(progress: float, step: int, config: Config) -> float | Non
         progress *= step // STAIR * STAIR / step
     done = (progress - start) / max(1e-6, 1.0 - start)
     return float(FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** min(1.0, max(0.0, done)))
+
+
+def thrift_at(seen: float) -> float:
+    """The power of what its pixels cost by which a view is drawn less often.
+
+    At first 1, so that all views get as many rays: sharp photos, whose pixels are cheap, show the
+    scene soonest. But once pixels were ``seen`` many times, in the mean, those of sharp photos
+    have little more to say, and smeared ones are what is left to learn from.
+    """
+    return LEAST_THRIFT + (1.0 - LEAST_THRIFT) / (1.0 + (seen / SEEN) ** 2)
 
 
 def rate_at(progress: float, config: Config) -> float:

@@ -23,7 +23,7 @@ from sharpfield.train.distributed import ALONE, Group
 from sharpfield.train.memory import keep_freed_memory
 from sharpfield.train.optimiser import build_optimiser, moments, restore_moments, set_rates
 from sharpfield.train.pixel_sampler import Batch, PixelSampler
-from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at
+from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at, thrift_at
 from sharpfield.train.step import StepResult, StepSettings, compute_gradients
 
 SMALLEST_BATCH = 64
@@ -150,9 +150,8 @@ class Trainer:
         blur = self.model.blur
         pixels = self._pixels_per_step(phase)
         explored = blur.explored(pixels, phase)
-        # Every view gets the same number of rays: sharp photos, whose pixels are cheap, show more.
-        shares = 1.0 / blur.costs(phase)
         place = self.progress.pixels
+        shares = blur.costs(phase) ** -thrift_at(place / self.sampler.pixels)
         batch = self.sampler.draw(pixels - explored, place + explored, self.generator, shares)
         if not explored:
             return batch
