@@ -356,11 +356,16 @@ def test_progress_counts_what_was_rendered(tmp_path: Path) -> None:
     assert rigid.rays <= rigid.samples <= 16 * rigid.rays
 
 
+def set_sizes(trainer: Trainer, size: float) -> None:
+    """Of all pixels, with no photo let off."""
+    trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
+    trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
+
+
 def test_the_kernel_size_is_followed_where_every_step_teaches_the_mask(tmp_path: Path) -> None:
     always = with_overrides(small_config("dynamic"), ["blur.mask_every=1"])
     trainer = trained(small_scene(tmp_path), always, STEPS - 2)
-    trainer.model.blur.sizes.fill_(2.0)  # type: ignore[operator]
-    trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
+    set_sizes(trainer, 2.0)
     trainer.progress.kernel_size = 3.5
     trainer.step()
     assert 3.3 < trainer.progress.kernel_size < 3.4
@@ -372,8 +377,7 @@ def test_closed_rays_buy_more_pixels(tmp_path: Path) -> None:
     trainer = trained(scene, config, 9)
     pixels = []
     for size in (5.0, 1.0):
-        trainer.model.blur.sizes.fill_(size)  # type: ignore[operator]
-        trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
+        set_sizes(trainer, size)
         trainer.progress.kernel_size = size
         trainer.progress.step = 9
         before = dataclasses.replace(trainer.progress)
@@ -388,9 +392,8 @@ def test_what_is_often_seen_is_drawn_less_for_being_cheap(
 ) -> None:
     """At first all views get as many rays; later the smeared ones get more than sharp ones."""
     trainer = trained(small_scene(tmp_path), small_config("dynamic"), 9)
-    trainer.model.blur.sizes.fill_(4.0)  # type: ignore[operator]
+    set_sizes(trainer, 4.0)
     trainer.model.blur.sizes[0] = 1.0  # type: ignore[operator]
-    trainer.model.blur.photo_gate.open.fill_(True)  # type: ignore[union-attr,operator]
     drawn: list[Tensor] = []
     draw = trainer.sampler.draw
 
@@ -399,17 +402,15 @@ def test_what_is_often_seen_is_drawn_less_for_being_cheap(
         return draw(*args)
 
     monkeypatch.setattr(trainer.sampler, "draw", note)
-    pixels = trainer.sampler.pixels
     costs = trainer.model.blur.costs(phase_at(trainer.share_done, 9, trainer.config))
-    for seen, exponent in ((0, 1.0), (1000, 0.5)):
-        trainer.progress.pixels = seen * pixels
+    assert costs[0] < 0.5 * costs[1]
+    for seen, power in ((0, 1.0), (1000, 0.5)):
+        trainer.progress.pixels = seen * trainer.sampler.pixels
         trainer.progress.step = 9
         drawn.clear()
         trainer.step()
-        rays = drawn[0] * costs**exponent
-        assert costs[0] < 0.5 * costs[1] and torch.allclose(
-            rays, rays[0].expand(len(rays)), rtol=1e-3
-        )
+        evened = drawn[0] * costs**power
+        assert torch.allclose(evened, evened[0].expand(len(costs)), rtol=1e-3)
 
 
 def test_a_loss_that_is_no_number_stops_training(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ SEEN = 8.0
 """How often pixels have been drawn, in the mean, when thrift is half-way down to its least."""
 
 LEAST_THRIFT = 0.5
+"""With this, a view whose pixels cost four times as much is drawn half as often."""
 
 FIRST_SHARE = 0.1
 LAST_SHARE = 0.9
