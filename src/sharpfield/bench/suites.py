@@ -187,6 +187,7 @@ TOY = Suite(
     (BenchScene("toy", "uneven motion, smears of 5 to 18 pixels", ToySettings()),),
     (
         _motions("dynamic", 6, seeds=2),
+        _motions("dynamic", 8, seeds=2),
         _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
