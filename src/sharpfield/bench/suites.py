@@ -191,6 +191,7 @@ TOY = Suite(
         _motions("dynamic", 12),
         _motions("rigid", 7, seeds=2),
         _motions("rigid", 4),
+        _motions("rigid", 8),
         _motions("rigid", 12),
         _contender("none", "none"),
     ),
