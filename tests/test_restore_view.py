@@ -69,6 +69,19 @@ def test_pixels_that_the_mask_lets_off_are_as_blurred_as_others(tmp_path: Path) 
     assert model.reblur(place).extent.max() < 0.02
 
 
+def test_a_pixel_has_as_many_rays_as_its_smear_is_worth(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path, moving("dynamic", 3.0))
+    blur, place = run.model.blur, run.scene.train_indices.index(VIEW)
+    assert isinstance(blur, DynamicBlur)
+    extent = run.kernel_extent(VIEW)
+    blur.photo_gate.open[place] = False  # it may open again
+    run.model.limit_kernels(place)
+    seen = (blur.limits != blur.rays).flatten(1).any(1).nonzero()
+    assert seen.flatten().tolist() == [place]
+    worth = 1.0 + extent / run.config.blur.ray_spacing
+    assert float(blur.limits[place].mean()) == pytest.approx(worth.mean(), rel=0.05)
+
+
 def test_light_from_afar_is_not_the_pixels_own(tmp_path: Path) -> None:
     run = untrained_run(tmp_path, moving("rigid", 300.0))
     own = run.model.reblur(run.scene.train_indices.index(VIEW)).own

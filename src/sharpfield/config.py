@@ -156,6 +156,9 @@ class BlurConfig:
     """So do photos that change by less than this, root mean square in display colours."""
     sharp_tolerance: Amount = 0.005
     """Once gates are hard (``train.harden``), so does a pixel that changes by less than this."""
+    ray_spacing: Amount = 0.5
+    """Once gates are hard, a pixel has no more rays than one for each so many pixels of its smear,
+    and one; small kernels have motions of their own then. 0: as many as the mask wants."""
     mask_channels: Count = 16
     """Width of the Mask CNN."""
     mask_reach: Count = 2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sharpfield.blur.adaptive import AdaptiveWeights
 from sharpfield.blur.dynamic import DynamicBlur
-from sharpfield.blur.kernel import BlurModel, Kernel, Pixels
+from sharpfield.blur.kernel import TRAINED, BlurModel, Kernel, Pixels
 from sharpfield.blur.lens import LensMotions, ShakenLens
 from sharpfield.blur.motions import PIXELS_PER_UNIT, Motions, RigidMotions
 from sharpfield.blur.network_motions import NetworkMotions
@@ -171,10 +171,26 @@ class Model(nn.Module):
         colour = self.display(kernel.blend(rendered.colour)).clamp(0, 1)
         disparity = kernel.blend(1.0 / self.renderer.lengths(rays, rendered.depth)[:, None])
         moved = self._displacements(pixels, kernel, rays, disparity)
-        squared = moved.square().sum(1, keepdim=True)
-        own = kernel.blend(torch.exp(-0.5 * squared))
-        spread = kernel.blend(squared)[:, 0] - kernel.blend(moved).square().sum(1)
-        return colour, own, (12.0 * spread.clamp(min=0.0)).sqrt()
+        own = kernel.blend(torch.exp(-0.5 * moved.square().sum(1, keepdim=True)))
+        return colour, own, extents(kernel, moved)
+
+    @torch.no_grad()
+    def limit_kernels(self, view: int) -> None:
+        """Let a dynamic kernel know how far it smears a training view, by its place among them.
+
+        At the depths that unmoved rays see.
+        """
+        blur = self.blur
+        if not isinstance(blur, DynamicBlur) or self.config.blur.ray_spacing == 0:
+            return
+        pixels = blur.grid(view)
+        kernel = RigidBlur.kernel(blur, pixels, TRAINED)
+        rays = self.kernel_rays(pixels, kernel)
+        unmoved = rays[slice(None, None, blur.rays)]
+        depth = self.renderer(self.field, unmoved, None).depth
+        disparity = 1.0 / self.renderer.lengths(unmoved, depth)[:, None]
+        moved = self._displacements(pixels, kernel, rays, disparity)
+        blur.limit(view, extents(kernel, moved))
 
     def _displacements(
         self, pixels: Pixels, kernel: Kernel, rays: Rays, disparity: Float[Tensor, "pixels 1"]
@@ -188,6 +204,13 @@ class Model(nn.Module):
         towards = rays.directions + disparity[kernel.pixel] * shifted
         seen = (unmoved[:, :, :3] * towards[:, :, None]).sum(1)  # in the unmoved camera's axes
         return image_points(seen, self.camera) - pixels.xy[kernel.pixel]
+
+
+def extents(kernel: Kernel, moved: Float[Tensor, "rays 2"]) -> Float[Tensor, " pixels"]:
+    """Lengths of even straight smears that spread as far as ``moved`` rays do, in pixels."""
+    squared = moved.square().sum(1, keepdim=True)
+    spread = kernel.blend(squared)[:, 0] - kernel.blend(moved).square().sum(1)
+    return (12.0 * spread.clamp(min=0.0)).sqrt()
 
 
 def check_combination(config: Config) -> None:

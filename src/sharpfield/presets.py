@@ -91,7 +91,14 @@ def _paper(config: Config) -> Config:
         config,
         field_name="mlp",
         hierarchical=replace(config.hierarchical, density_noise=1.0),
-        blur=replace(config.blur, motions=4, motions_from="path", motions_every=1, refine=0.0),
+        blur=replace(
+            config.blur,
+            motions=4,
+            motions_from="path",
+            motions_every=1,
+            refine=0.0,
+            ray_spacing=0.0,
+        ),
         adaptive=replace(config.adaptive, enabled=True),
         train=replace(
             config.train,

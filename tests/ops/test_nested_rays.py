@@ -30,7 +30,7 @@ def random_nest(renormalise: bool = True) -> Nest:
     base = torch.rand(VIEWS, 1, MOTIONS, generator=random) + 0.1
     sized = base * (rank[:, None] <= torch.arange(MOTIONS)[:, None])
     poses = torch.randn(VIEWS, MOTIONS, 3, 4, generator=random)
-    return Nest(rank, sized.requires_grad_(), poses.requires_grad_(), renormalise)
+    return Nest(sized.requires_grad_(), poses.requires_grad_(), renormalise)
 
 
 def random_maps(low: float = -2.0, high: float = MOTIONS + 2.0) -> Tensor:

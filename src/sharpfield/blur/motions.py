@@ -35,6 +35,17 @@ class ViewKernels(NamedTuple):
     weights: Float[Tensor, "views motions_and_origin"]
 
 
+class Course(NamedTuple):
+    """Of each view: its code, what its M + 1 rays count, and where its M motions lead.
+
+    Twists in the frame of the camera, whatever lens is on it: radians, scene units.
+    """
+
+    code: Float[Tensor, "views code"]
+    weights: Float[Tensor, "views motions_and_origin"]
+    twists: Float[Tensor, "views motions 6"]
+
+
 class Motions(nn.Module, ABC):
     """Per view, M twists and M + 1 weights, all from the view's code; motion 0 is the identity."""
 
@@ -78,11 +89,23 @@ class Motions(nn.Module, ABC):
         self, given: Float[Tensor, "views 3 4"], correction: PoseCorrection | None = None
     ) -> ViewKernels:
         """Poses and base weights at once, around the given poses, corrected if need be."""
+        course = self.course()
+        moved = self.corrected(course, correction)
+        return ViewKernels(
+            shaken_poses(given, course.twists, self.aperture(), moved), course.weights
+        )
+
+    def course(self) -> Course:
+        """What a view's embedding says of its exposure."""
         code = self.code()
         weights = self.weights(code)
-        path = self.path(code, weights)
-        moved = None if correction is None else correction(self._smear(path))
-        return ViewKernels(shaken_poses(given, path, self.aperture(), moved), weights)
+        return Course(code, weights, self.path(code, weights))
+
+    def corrected(
+        self, course: Course, correction: PoseCorrection | None
+    ) -> Float[Tensor, "views 6"] | None:
+        """Twists that correct the given poses, if need be."""
+        return None if correction is None else correction(self._smear(course.twists))
 
     @torch.no_grad()
     def _smear(self, path: Float[Tensor, "views motions 6"]) -> Float[Tensor, " views"]:
@@ -131,8 +154,7 @@ class RigidMotions(Motions):
     ) -> Float[Tensor, "views motions_and_origin"]:
         if self.even_weights:
             return super().weights(code)
-        weights = F.softmax(self.weight_head(code), dim=1) + SMALLEST_WEIGHT
-        return weights / weights.sum(1, keepdim=True)
+        return positive_weights(self.weight_head(code))
 
     def path(
         self,
@@ -140,6 +162,12 @@ class RigidMotions(Motions):
         weights: Float[Tensor, "views motions_and_origin"],
     ) -> Float[Tensor, "views motions 6"]:
         return centred(self.basis @ self.path_head(code).unflatten(1, (-1, 6)), weights) * self.unit
+
+
+def positive_weights(logits: Float[Tensor, "views rays"]) -> Float[Tensor, "views rays"]:
+    """Weights that sum to one, none of them zero."""
+    weights = F.softmax(logits, dim=1) + SMALLEST_WEIGHT
+    return weights / weights.sum(1, keepdim=True)
 
 
 def centred(

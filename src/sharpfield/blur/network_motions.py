@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sharpfield.blur.motions import SMALLEST_WEIGHT, Motions, centred
+from sharpfield.blur.motions import Motions, centred, positive_weights
 from sharpfield.config import BlurConfig, FidelityName, RigidNetworkConfig
 from sharpfield.geometry.camera import Camera
 
@@ -83,8 +83,7 @@ class NetworkMotions(Motions):
         """``sigmoid / sum(sigmoid)``, as a softmax that no logits can turn into 0 / 0."""
         if self.even_weights:
             return super().weights(code)
-        weights = F.softmax(F.logsigmoid(self.weight_head(code)), dim=1) + SMALLEST_WEIGHT
-        return weights / weights.sum(1, keepdim=True)
+        return positive_weights(F.logsigmoid(self.weight_head(code)))
 
     def path(
         self,

@@ -168,6 +168,7 @@ def _blur(options: ClassicOptions) -> BlurConfig:
         embedding=options.rbk_view_embed_ch,
         refine=0.0,  # the classic system takes poses as they are given
         motions_every=1,
+        ray_spacing=0.0,
     )
 
 

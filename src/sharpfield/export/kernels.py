@@ -35,9 +35,10 @@ def export_kernels(run: Run, progress: OnProgress = ignore) -> Path:
     with a legend; the colours span 1 to all motions in every photo), ``size/<stem>_overlay.png``
     (over the grey photo), ``extent/<stem>`` with the same endings (how far the kernel spreads: the
     length in pixels of the smear; the colours span 0 to the widest of all photos),
-    ``masks/<stem>_<k>.png`` (gate of motion k, white = open), ``warped/<stem>_<k>.png`` (the sharp
-    view at motion k), ``poses.npy`` (training views x motions x 3 x 4, float64) and ``poses.json``
-    (the same with names and weights). Poses are camera-to-world with OpenGL axes, positions in the
+    ``masks/<stem>_<k>.png`` (gate of motion k, white = open; in a small kernel, motions of its own
+    stand for those that are open), ``warped/<stem>_<k>.png`` (the sharp view at motion k),
+    ``poses.npy`` (training views x motions x 3 x 4, float64) and ``poses.json`` (the same with
+    names and weights). Poses are camera-to-world with OpenGL axes, positions in the
     coordinates of the scene's input files, axes sheared where a motion is no rigid one (lens,
     sparse); motion 0 is the pose of the sharp photo, or close to it.
     ``progress`` gets (done, total) views.

@@ -14,7 +14,8 @@ from sharpfield.ops import nested_rays_cpu
 from sharpfield.ops.dispatch import arrays, use_cpu_kernels
 
 RENDERED_GATE = 0.05
-"""Soft gates below this are closed: their rays would count for little."""
+"""Soft gates below this are closed: their rays would count for little. The gate of a ray is the
+share of the sizes in a pixel's mixture that have it."""
 
 SURROGATE_TEMPERATURE = 1.5
 """Ranks over which the straight-through gradient of a hard gate spreads."""
@@ -40,9 +41,12 @@ class Opening(NamedTuple):
 
 
 class Nest(NamedTuple):
-    """The kernels of each view at every size: the order in which motions open, weights, poses."""
+    """The kernels of each view at every size from 1.
 
-    rank: Int[Tensor, "views motions"]
+    Weights of all motions that any size has, positive where the size has the motion and else zero;
+    their poses.
+    """
+
     sized: Float[Tensor, "views sizes motions"]
     poses: Float[Tensor, "views motions 3 4"]
     renormalise: bool
@@ -69,9 +73,8 @@ def nested_rays(
     if not use_cpu_kernels(maps, xy, nest.sized, nest.poses):
         return nested_rays_reference(maps, view, xy, camera, opening, nest)
     poses, weights, pixel, motion = _NestedRays.apply(
-        nest.sized, nest.poses, nest.rank, nest.renormalise, maps.detach(), view, xy, camera,
-        opening,
-    )  # fmt: skip
+        nest.sized, nest.poses, nest.renormalise, maps.detach(), view, xy, camera, opening
+    )
     return PackedRays(pixel, motion, poses, weights)
 
 
@@ -80,9 +83,9 @@ def nested_rays_reference(
 ) -> PackedRays:
     """The twin of the numba kernel."""
     wanted = bilinear(maps.detach(), view, xy, camera)
-    gates = limited_gates(wanted, view, opening, nest.rank.shape[1])
-    rendered = (gates > RENDERED_GATE).gather(1, nest.rank[view])
+    gates = limited_gates(wanted, view, opening, nest.sized.shape[1])
     weights = mixed_weights(gates, view, nest.sized)
+    rendered = mixed_weights(gates, view, (nest.sized > 0).float()) > RENDERED_GATE
     return pack(view, weights, rendered, nest.poses, nest.renormalise)
 
 
@@ -182,17 +185,17 @@ def bilinear(
 class _NestedRays(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, sized: Tensor, poses: Tensor, rank: Tensor, renormalise: bool, maps: Tensor,
+        ctx: Any, sized: Tensor, poses: Tensor, renormalise: bool, maps: Tensor,
         view: Tensor, xy: Tensor, camera: Camera, opening: Opening,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-        pixels, motions = len(view), rank.shape[1]
-        of_size, totals = torch.empty(pixels, motions), torch.empty(pixels)
+        pixels, (sizes, motions) = len(view), sized.shape[1:]
+        of_size, totals = torch.empty(pixels, sizes), torch.empty(pixels)
         pixel, motion = torch.empty(2, pixels * motions, dtype=torch.int64)
         ray_poses, weights = torch.empty(pixels * motions, 3, 4), torch.empty(pixels * motions)
         count = nested_rays_cpu.nested_rays(
             camera.width, camera.height, opening.offset, opening.slope, opening.temperature,
             RENDERED_GATE, renormalise,
-            *arrays(maps, view, xy, opening.most, rank, sized, poses),
+            *arrays(maps, view, xy, opening.most, sized, poses),
             *arrays(of_size, totals, pixel, motion, ray_poses, weights),
         )  # fmt: skip
         pixel, motion = pixel[:count], motion[:count]
@@ -211,4 +214,4 @@ class _NestedRays(torch.autograd.Function):
         nested_rays_cpu.nested_rays_gradient(
             ctx.renormalise, *arrays(*known, d_poses, d_weights, sized_gradient, poses_gradient)
         )
-        return sized_gradient, poses_gradient, *[None] * 7
+        return sized_gradient, poses_gradient, *[None] * 6

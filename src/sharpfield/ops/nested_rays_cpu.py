@@ -37,7 +37,7 @@ def _gate(height, temperature):  # type: ignore[no-untyped-def]
 @cached_njit()
 def nested_rays(  # type: ignore[no-untyped-def]
     width, height, offset, slope, temperature, threshold, renormalise,
-    maps, view, xy, most, rank, sized, poses,
+    maps, view, xy, most, sized, poses,
     of_size, totals, pixel, motion, ray_poses, weights,
 ):  # fmt: skip
     """Fill the rays, pixel after pixel, and return their number.
@@ -45,23 +45,28 @@ def nested_rays(  # type: ignore[no-untyped-def]
     ``of_size`` (pixels, sizes) takes the share of each size in the pixel's weights, ``totals``
     what its weights were divided by.
     """
-    motions = rank.shape[1]
-    gates = np.zeros(motions + 1)
+    sizes, motions = sized.shape[1:]
+    gates = np.zeros(sizes + 1)
     gates[0] = 1.0
     rays = 0
     for p in range(view.shape[0]):
         v = view[p]
         size = offset + slope * _bilinear(maps[v], xy[p, 0], xy[p, 1], width, height)
-        for k in range(1, motions):
+        smallest, largest = sizes, 0
+        for k in range(1, sizes):
             gates[k] = _gate(size - k - 0.5, temperature) if k < most[v] else 0.0
-        for k in range(motions):
+        for k in range(sizes):
             of_size[p, k] = gates[k] - gates[k + 1]
+            if of_size[p, k] != 0.0:
+                smallest, largest = min(smallest, k), k
         first, total = rays, 0.0
         for m in range(motions):
-            if gates[rank[v, m]] > threshold:
-                weight = 0.0
-                for k in range(motions):
+            gate, weight = 0.0, 0.0
+            for k in range(smallest, largest + 1):
+                if sized[v, k, m] > 0.0:
+                    gate += of_size[p, k]
                     weight += of_size[p, k] * sized[v, k, m]
+            if gate > threshold:
                 pixel[rays], motion[rays], weights[rays] = p, m, weight
                 for row in range(3):
                     for column in range(4):

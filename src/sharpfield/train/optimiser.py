@@ -19,6 +19,7 @@ def build_optimiser(model: Model, config: TrainConfig) -> torch.optim.Adam:
         "blur.mask.*": config.mask_rate,
         "blur.motions.lens.*": config.lens_rate,
         "blur.motions.*": config.blur_rate,
+        "blur.small.*": config.blur_rate,
         "blur.correction.*": config.blur_rate,
         "adaptive.*": config.head_rate,
         "tone.*": config.blur_rate,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ from sharpfield.train.schedule import adaptive_share_at, phase_at, rate_at, thri
 from sharpfield.train.step import StepResult, StepSettings, compute_gradients
 
 SMALLEST_BATCH = 64
+
+SMEARS_EVERY = 24
+"""Once the mask is open, the smears of one view are looked at every so many steps."""
 
 
 @dataclass
@@ -98,6 +102,8 @@ class Trainer:
         for phase in (WARM_UP, TRAINED):
             self.model.blur.costs(phase)
             self.rehearse(SMALLEST_BATCH, phase)
+        with self._forgetting():
+            self.model.limit_kernels(0)
         self.model.renderer.rehearse(self.model.field)
 
     def rehearse(self, pixels: int, phase: Phase) -> int:
@@ -105,16 +111,22 @@ class Trainer:
 
         What the blur model has noticed on the way is forgotten as well.
         """
-        noticed = [value.clone() for value in self.model.blur.noticed()]
         shares = torch.ones(len(self.sampler.photos))
         generator = torch.Generator().manual_seed(0)
         batch = self.sampler.draw(pixels, 0, generator, shares)
         settings = StepSettings(phase, None, self.config.train.rays_at_once)
-        result = compute_gradients(self.model, batch, settings, generator, ALONE)
+        with self._forgetting():
+            result = compute_gradients(self.model, batch, settings, generator, ALONE)
         self.optimiser.zero_grad(set_to_none=True)
+        return result.rays
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """What the blur model notices within the block is forgotten."""
+        noticed = [value.clone() for value in self.model.blur.noticed()]
+        yield
         for value, before in zip(self.model.blur.noticed(), noticed, strict=True):
             value.copy_(before)
-        return result.rays
 
     def step(self) -> StepResult:
         """One optimiser step; the caller adds its seconds to ``progress``."""
@@ -133,6 +145,8 @@ class Trainer:
         self.model.renderer.refresh(
             self.model.field, self.generator, progress.step, self.share_done
         )
+        if phase.mask_open and progress.step % SMEARS_EVERY == 0:
+            self._look_at_smears(progress.step // SMEARS_EVERY)
         progress.step += 1
         if self.share_done > 1.0 - config.train.average:
             self.mean.add()
@@ -140,6 +154,11 @@ class Trainer:
             self.mean.forget()
         self.torn = False
         return result
+
+    def _look_at_smears(self, turn: int) -> None:
+        """Of one view after the other: a dynamic kernel has rays by how far a pixel is smeared."""
+        self.model.limit_kernels(turn % len(self.sampler.photos))
+        self.group.share(self.model.blur.noticed())
 
     def finish(self) -> None:
         """Leave the model as it was in the mean over the end of training, if that is wanted."""
