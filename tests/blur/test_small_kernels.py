@@ -127,6 +127,8 @@ def test_pixels_that_have_them_teach_them(size: int) -> None:
     gradient = model.small.free_head.weight.grad
     assert gradient is not None and gradient[first : first + own].abs().sum(1).all()
     assert gradient.abs().sum(1).count_nonzero() == own
+    weights = model.small.weight_head.weight.grad
+    assert weights is not None and weights.abs().sum(1).count_nonzero() == size
 
 
 @pytest.mark.parametrize("phase", [FIRST, SOFT])

@@ -98,9 +98,10 @@ class DynamicBlur(RigidBlur):
             everything = torch.arange(len(poses))
             sizes = self.mask(everything, self.motions.embedding, torch.zeros(len(poses), 3, 3))
         self.register_buffer("sizes", torch.full_like(sizes, float(self.rays)))
-        self.register_buffer("limits", torch.full_like(sizes, float(self.rays)))
+        limited = config.ray_spacing > 0
+        self.register_buffer("limits", self.sizes.clone(), persistent=limited)
         self.small = None
-        if config.ray_spacing > 0 and config.motions >= 3 and config.renormalise:
+        if limited and config.motions >= 3 and config.renormalise:
             self.small = SmallKernels(config.motions, motions.code_width, config)
         self.photo_gate = PhotoGate(len(poses), config.photo_share, config.photo_tolerance)
         spread = rank_by_spread(config.motions)
@@ -145,7 +146,8 @@ class DynamicBlur(RigidBlur):
         kernel = self._sized_kernel(others, opening, nest, self._wanted(phase), judged)
         if not explored:
             return kernel
-        return self._explored_kernel(learning, opening, self._whole_nest(), phase) + kernel
+        whole = nest if self._small_kernels(phase) is None else self._whole_nest()
+        return self._explored_kernel(learning, opening, whole, phase) + kernel
 
     def whole_kernel(self, pixels: Pixels) -> Kernel:
         """All rays in photos that need a kernel, whatever the mask lets off; else the origin's."""
@@ -179,18 +181,23 @@ class DynamicBlur(RigidBlur):
         return Kernel(*rays, len(pixels), lessons)
 
     def _nest(self, phase: Phase) -> Nest:
-        """Kernels of every size; once gates are hard, small ones have motions of their own."""
-        if self.small is None or not phase.hard:
+        """Kernels of every size; where there are small ones, they have motions of their own."""
+        small = self._small_kernels(phase)
+        if small is None:
             return self._whole_nest()
         course = self.motions.course()
-        paths = self.small(course, self.motions.unit)
+        paths = small(course, self.motions.unit)
         poses = shaken_poses(
             self.poses,
             torch.cat([course.twists, paths.twists], dim=1),
-            self.small.aperture(self.motions.aperture()),
+            small.aperture(self.motions.aperture()),
             self.motions.corrected(course, self.correction),
         )
         return Nest(paths.weights, poses, True)
+
+    def _small_kernels(self, phase: Phase) -> SmallKernels | None:
+        """Small kernels are in use once gates are hard."""
+        return self.small if phase.hard else None
 
     def _whole_nest(self) -> Nest:
         """Kernels whose every size has some of the motions of the whole one."""

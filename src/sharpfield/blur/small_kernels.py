@@ -34,7 +34,7 @@ class SmallKernels(nn.Module):
     gap twice as wide as the others. So each odd number of rays below M + 1 has motions of its own.
     They start between those of the whole kernel, where they cut the smear into equal parts, count
     all alike, and learn where to be from the pixels that have them. As for the whole kernel, their
-    weighted mean is zero.
+    weighted mean is zero. There are none for fewer than three motions.
     """
 
     motion_of: Int[Tensor, " rays"]
@@ -56,8 +56,8 @@ class SmallKernels(nn.Module):
         own = [torch.arange(1, size) for size in self.sizes]
         constants = {
             "motion_of": torch.cat([torch.arange(motions + 1), *own]),
-            "_between": torch.cat([torch.zeros(0, motions), *(between(n, motions) for n in nodes)]),
-            "_disc": torch.cat([torch.zeros(0, 2), *(disc_points(n) for n in nodes)]),
+            "_between": torch.cat([between(n, motions) for n in nodes]),
+            "_disc": torch.cat([disc_points(n) for n in nodes]),
             "_place": _weight_places(motions, self.sizes),
         }
         for name, value in constants.items():
@@ -71,7 +71,7 @@ class SmallKernels(nn.Module):
         logits = self.weight_head(code).split(self.sizes, dim=1)
         own = [positive_weights(of_kernel) for of_kernel in logits]
         nodes = twists.split([size - 1 for size in self.sizes], dim=1)
-        twists = torch.cat([centred(*pair) for pair in zip(nodes, own, strict=True)] or [twists], 1)
+        twists = torch.cat([centred(*pair) for pair in zip(nodes, own, strict=True)], dim=1)
         none_and_one = code.new_tensor([0.0, 1.0]).expand(len(code), 2)
         known = torch.cat([none_and_one, course.weights, *own], dim=1)
         weights = known.index_select(1, self._place.flatten()).unflatten(1, self._place.shape)
@@ -108,17 +108,13 @@ def rays_of_size(size: Float[Tensor, "*pixels"], rays: int) -> Float[Tensor, "*p
 def _weight_places(motions: int, sizes: list[int]) -> Int[Tensor, "sizes rays"]:
     """Where the weight of a ray of a size stands: in 0, 1, the whole kernel's, the small ones'."""
     rays = motions + 1
-    starts = dict(zip(sizes, np.cumsum([2 + rays, *sizes]).tolist(), strict=False))
-    nodes = dict(zip(sizes, np.cumsum([rays, *(n - 1 for n in sizes)]).tolist(), strict=False))
-    place = torch.zeros(rays, rays + sum(n - 1 for n in sizes), dtype=torch.int64)
+    place = torch.zeros(rays, rays + sum(size - 1 for size in sizes), dtype=torch.int64)
     place[0, 0] = 1
-    for size in range(2, rays + 1):
-        kernel = min([n for n in sizes if n >= size], default=rays)
-        row = place[size - 1]
-        if kernel == rays:
-            row[:rays] = 2 + torch.arange(rays)
-        else:
-            start, node = starts[kernel], nodes[kernel]
-            row[0] = start
-            row[node : node + kernel - 1] = start + torch.arange(1, kernel)
+    place[sizes[-1] :, :rays] = 2 + torch.arange(rays)
+    weight, ray = 2 + rays, rays
+    for size in sizes:
+        own = place[size - 2 : size]  # of the even size before as well
+        own[:, 0] = weight
+        own[:, ray : ray + size - 1] = weight + torch.arange(1, size)
+        weight, ray = weight + size, ray + size - 1
     return place
